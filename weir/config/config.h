@@ -1,0 +1,179 @@
+// The typed configuration: what a file says after it has been read, checked and completed with defaults.
+//
+// Plain data. Every name refers to something that exists (an upstream, a limit), every number is within its bounds,
+// every default is filled in: whoever builds a plan from it need not check again. load.h makes it from files;
+// schema.h describes every key once, for reading, for messages and for `weir schema`.
+#ifndef WEIR_CONFIG_CONFIG_H_
+#define WEIR_CONFIG_CONFIG_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weir/base/clock.h"
+#include "weir/base/ip.h"
+
+namespace weir::config {
+
+// Where something was written: index into Config::files, line and column from 1.
+struct Position {
+  std::uint32_t file = 0;
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+};
+
+struct HostPort {
+  std::string host;  // an IP address in text form, or a name; "" listens everywhere (IPv4)
+  std::uint16_t port = 0;
+  std::string to_text() const;  // "127.0.0.1:80", "[::1]:80"
+};
+
+struct Listen {
+  HostPort address;
+  Position at;
+};
+
+struct Admin {
+  HostPort address;
+  std::string token;  // a secret; "" refuses every write
+  Position at;
+};
+
+struct AccessLog {
+  std::string to = "stdout";  // "stdout", "off" or a path
+  double sample = 1.0;        // share of the lines that are written; errors always are
+  std::vector<std::string> redact;  // names of query parameters whose values are not written
+};
+
+struct TrustedProxies {
+  std::vector<base::Cidr> cidrs;
+  std::uint32_t hops = 1;
+};
+
+// An absent bound (`off`) is nullopt.
+struct Limits {
+  std::uint64_t header_bytes = 32 * 1024;
+  std::uint64_t line_bytes = 8 * 1024;
+  std::uint64_t target_bytes = 8 * 1024;
+  std::uint64_t header_count = 100;
+  std::optional<Duration> header_timeout = std::chrono::seconds{10};
+  std::optional<Duration> body_timeout = std::chrono::seconds{15};
+  std::optional<std::uint64_t> body_rate_min = 256;  // bytes a second over 30 s
+  std::optional<Duration> idle_timeout = std::chrono::seconds{60};
+  std::optional<std::uint64_t> max_body = 64ULL * 1024 * 1024;
+  std::optional<std::uint32_t> connections_per_address = 256;
+};
+
+struct Endpoint {
+  std::string url;  // as written, for messages and metrics
+  HostPort address;
+  std::uint32_t weight = 1;
+  Position at;
+};
+
+struct CircuitBreaker {
+  std::uint32_t failures = 5;
+  Duration open_for = std::chrono::seconds{30};
+  std::uint32_t half_open_probes = 1;
+  std::uint32_t success_threshold = 1;
+  std::vector<std::string> failure_on;  // empty: weir's default set; else checked words and statuses ("5xx", "503", "timeout")
+};
+
+struct Upstream {
+  enum class Balance : std::uint8_t { least_requests, round_robin };
+  enum class Host : std::uint8_t { preserve, upstream, name };
+
+  std::string name;
+  std::vector<Endpoint> endpoints;  // at least one
+  Duration connect_timeout = std::chrono::seconds{1};
+  Duration first_byte_timeout = std::chrono::seconds{15};
+  Duration idle_timeout = std::chrono::seconds{60};
+  std::optional<Duration> timeout;  // a call's total; none when proxying
+  std::optional<CircuitBreaker> circuit_breaker = CircuitBreaker{};
+  Balance balance = Balance::least_requests;
+  bool external = false;
+  Host host = Host::preserve;
+  std::string host_name;  // when host == name
+  Position at;
+};
+
+// One source of a limit's key. Several make a joined key.
+struct KeyPart {
+  enum class Kind : std::uint8_t { global, client_ip, header, cookie, query, path, method, host, route };
+  Kind kind = Kind::global;
+  std::string name;  // of the header, cookie or query parameter
+};
+
+struct RateLimit {
+  enum class Algorithm : std::uint8_t { exact_window, segmented_window };
+  enum class Missing : std::uint8_t { use_client_ip, skip, deny };
+
+  std::string name;
+  std::vector<KeyPart> key;  // at least one
+  std::string key_text;      // as written, for admin and messages
+  std::uint64_t limit = 0;   // 0 denies all
+  Duration window{};
+  Algorithm algorithm = Algorithm::exact_window;
+  bool shadow = false;  // counts and reports, never refuses
+  Missing on_missing_key = Missing::use_client_ip;
+  Position at;
+};
+
+struct Respond {
+  int status = 200;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+};
+
+// A header rewrite: removals first, then set (replacing every field of that name).
+struct HeaderEdit {
+  std::vector<std::pair<std::string, std::string>> set;
+  std::vector<std::string> remove;
+};
+
+struct Route {
+  enum class LoadShed : std::uint8_t { process, own, off };
+
+  std::string name;  // unique; default "GET,POST /orders/*"
+  std::string path;  // "/a", "/a/*", "/*", "/v1/{id}/x"
+  std::vector<std::string> methods;  // empty: all
+  std::string host;                  // "", "api.example" or "*.example", lower case
+  std::vector<std::string> rate_limit;  // names of limits; defaults merged in
+  LoadShed load_shed = LoadShed::process;
+  std::uint32_t max_in_flight = 0;   // when load_shed == own
+  std::uint64_t request_buffer = 64 * 1024;
+  std::vector<base::Cidr> allow;     // empty: everyone
+  std::vector<base::Cidr> deny;
+  HeaderEdit request_headers;
+  HeaderEdit response_headers;
+  bool strip_prefix = false;
+  std::string rewrite;               // "" or "/v2/*"
+  bool allow_encoded_slash = false;
+  std::optional<std::string> upstream;  // exactly one of upstream and respond
+  std::optional<Respond> respond;
+  Position at;
+};
+
+struct Config {
+  std::vector<std::string> files;  // as named; Position::file points here
+
+  std::vector<Listen> listen;      // at least one
+  std::optional<Admin> admin;
+  std::optional<HostPort> health;
+  std::optional<std::uint32_t> workers;  // none: one per core that the cgroup gives
+  AccessLog access_log;
+  std::string log_level = "info";  // trace debug info warn error off
+  TrustedProxies trusted_proxies;
+  Limits limits;
+  std::uint32_t max_in_flight = 1024;  // load_shed of the process
+  std::vector<Upstream> upstreams;
+  std::vector<RateLimit> rate_limits;
+  std::vector<Route> routes;       // first match wins
+};
+
+}  // namespace weir::config
+
+#endif  // WEIR_CONFIG_CONFIG_H_
