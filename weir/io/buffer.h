@@ -98,6 +98,14 @@ class Buffer {
     if (empty()) begin_ = end_ = from;
   }
   std::size_t begin_offset() const noexcept { return begin_; }
+  // For those who keep their own offsets into the block while a body passes (upstream/body_window.h).
+  char* block() noexcept { return block_.get(); }
+  const char* block() const noexcept { return block_.get(); }
+  void set_window(std::size_t begin, std::size_t end) noexcept {
+    WEIR_DCHECK(begin <= end && end <= capacity_);
+    begin_ = begin;
+    end_ = end;
+  }
   // Moves the unread bytes to the front. Views become invalid.
   void compact() noexcept {
     if (begin_ == 0) return;
