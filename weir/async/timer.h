@@ -19,21 +19,33 @@
 
 namespace weir::async {
 
+class Loop;
+
+namespace internal {
+
+// The moment a timer is armed for; only a loop sets it. Apart from Timer, because a class with virtual functions that
+// names a friend must have a virtual destructor (-Wnon-virtual-dtor).
+class Due {
+ public:
+  TimePoint due() const noexcept { return due_; }
+
+ private:
+  friend class async::Loop;
+  TimePoint due_{};
+};
+
+}  // namespace internal
+
 // Calls on_timer() once, at or after the moment it was armed for. Disarmed by its destructor.
-class Timer : public base::ListNode<Timer> {
+class Timer : public base::ListNode<Timer>, public internal::Due {
  public:
   virtual void on_timer() noexcept = 0;
 
   bool armed() const noexcept { return linked(); }
-  TimePoint due() const noexcept { return due_; }
   void disarm() noexcept { unlink(); }
 
  protected:
   ~Timer() = default;
-
- private:
-  friend class Loop;
-  TimePoint due_{};
 };
 
 // A suspended coroutine, or any other piece of work, that can be put on a loop's ready list. Destroying it takes it off.
@@ -56,7 +68,7 @@ class Loop {
   // Arms `timer` for `due` (again, if it was armed). The loop's resolution applies, never early.
   void arm(Timer& timer, TimePoint due) noexcept {
     timer.unlink();
-    timer.due_ = due;
+    static_cast<internal::Due&>(timer).due_ = due;
     schedule(timer);
   }
   // Runs `work` after the event that is being handled, in the order of the calls. No effect if it is waiting already.

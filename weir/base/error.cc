@@ -40,28 +40,33 @@ std::string_view to_string(ErrorSource source) noexcept {
   return "unknown";
 }
 
-Error Error::from_errno(int number, std::string_view call, ErrorSource from) {
-  ErrorCode code = ErrorCode::io_error;
-  bool again = false;
+ErrorCode code_of_errno(int number) noexcept {
   switch (number) {
-    case ECONNREFUSED: code = ErrorCode::connection_refused, again = true; break;
+    case ECONNREFUSED: return ErrorCode::connection_refused;
     case ECONNRESET:
     case ECONNABORTED:
-    case EPIPE: code = ErrorCode::connection_reset, again = true; break;
-    case ETIMEDOUT: code = ErrorCode::timed_out, again = true; break;
+    case EPIPE: return ErrorCode::connection_reset;
+    case ETIMEDOUT: return ErrorCode::timed_out;
     case ENETUNREACH:
     case EHOSTUNREACH:
-    case ENETDOWN: code = ErrorCode::unreachable, again = true; break;
+    case ENETDOWN: return ErrorCode::unreachable;
     case EMFILE:
-    case ENFILE: code = ErrorCode::out_of_descriptors, again = true; break;
+    case ENFILE: return ErrorCode::out_of_descriptors;
     case ENOMEM:
-    case ENOBUFS: code = ErrorCode::out_of_memory, again = true; break;
-    case EADDRINUSE: code = ErrorCode::address_in_use; break;
+    case ENOBUFS: return ErrorCode::out_of_memory;
+    case EADDRINUSE: return ErrorCode::address_in_use;
     case EACCES:
-    case EPERM: code = ErrorCode::permission_denied; break;
-    case ENOENT: code = ErrorCode::not_found; break;
-    default: break;
+    case EPERM: return ErrorCode::permission_denied;
+    case ENOENT: return ErrorCode::not_found;
+    default: return ErrorCode::io_error;
   }
+}
+
+Error Error::from_errno(int number, std::string_view call, ErrorSource from) {
+  const ErrorCode code = code_of_errno(number);
+  const bool again = code == ErrorCode::connection_refused || code == ErrorCode::connection_reset ||
+                     code == ErrorCode::timed_out || code == ErrorCode::unreachable ||
+                     code == ErrorCode::out_of_descriptors || code == ErrorCode::out_of_memory;
   Error error(code, call, from, again);
   error.detail.append(": ").append(std::strerror(number));  // NOLINT(concurrency-mt-unsafe): glibc's is thread-safe
   return error;

@@ -41,6 +41,9 @@ enum class ErrorSource : std::uint8_t { internal, downstream, upstream, configur
 std::string_view to_string(ErrorCode code) noexcept;
 std::string_view to_string(ErrorSource source) noexcept;
 
+// The code that stands for an errno; io_error for all that have no name of their own. Allocates nothing.
+ErrorCode code_of_errno(int number) noexcept;
+
 struct Error {
   ErrorCode code = ErrorCode::io_error;
   ErrorSource source = ErrorSource::internal;
