@@ -27,6 +27,7 @@ constexpr bool is_idempotent(Method method) noexcept {
 }
 
 // Field names that weir treats by meaning. Everything else is `other`. Fewer than 64, for Fields::seen_.
+// clang-format off
 enum class Name : std::uint8_t {
   other,
   accept, accept_encoding, age, allow, authorization, cache_control, connection, content_encoding, content_length,
@@ -36,6 +37,7 @@ enum class Name : std::uint8_t {
   www_authenticate, x_forwarded_for, x_forwarded_host, x_forwarded_proto, x_forwarded_port, x_forwarded_prefix,
   x_real_ip, x_request_id,
 };
+// clang-format on
 
 // Any case. `other` when it is none of the above.
 Name parse_name(std::string_view text) noexcept;

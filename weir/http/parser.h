@@ -18,6 +18,7 @@
 #ifndef WEIR_HTTP_PARSER_H_
 #define WEIR_HTTP_PARSER_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -46,24 +47,70 @@ struct Fault {
   std::string_view section;  // static storage, "RFC 9112 6.1"
 };
 
+namespace internal {
+
+// Where a head parser stands between two calls, and what the lines so far have said. All positions are offsets, so
+// that the caller's buffer may move.
+struct HeadState {
+  // clang-format off
+  enum class Phase : std::uint8_t {
+    start, empty_line_lf, method, target, version,                  // of a request
+    status_line, reason, status_lf,                                 // of a response
+    field_start, field_name, field_value, field_value_lf, end_lf,   // of both
+    done, failed,
+  };
+  // clang-format on
+  Phase phase = Phase::start;
+  bool empty_line = false;   // one has been skipped before the request line
+  bool has_length = false;   // Content-Length
+  bool chunked = false;      // Transfer-Encoding
+  bool has_host = false;
+  bool expects = false;      // Expect: 100-continue
+  bool close = false;        // connection options
+  bool keep_alive = false;
+  bool nominates = false;    // Connection names a field that is not hop-by-hop by itself
+  std::uint16_t options = 0;  // connection options seen
+  std::uint8_t version_minor = 1;
+  const char* base = nullptr;    // where the bytes were at the last call
+  std::size_t at = 0;            // the next byte to look at; all before it are done with
+  std::size_t line_start = 0;
+  std::size_t method_end = 0;
+  std::size_t text_end = 0;      // of the request's target or the answer's reason
+  std::size_t colon = 0;         // of the field being read
+  std::uint64_t length = 0;      // value of Content-Length
+};
+
+}  // namespace internal
+
 class RequestParser {
  public:
   explicit RequestParser(const ParserLimits& limits = {}) noexcept : limits_(limits) {}
 
   // For the next message. Keeps the limits.
   void reset() noexcept;
+  // `head` must be the same object from the first call of a message to its last. After error its method_text, method
+  // and target are set if the request line itself was sound; nothing else in it counts.
   Parse parse(std::string_view bytes, RequestHead& head);
   // After done: bytes of the head, blank line (and at most one empty line before it, RFC 9112 2.2) included.
   std::size_t consumed() const noexcept { return consumed_; }
   const Fault& fault() const noexcept { return fault_; }
 
  private:
+  Parse start_line(std::string_view bytes);
+  Parse skip_empty_line(std::string_view bytes) noexcept;
+  Parse read_method(std::string_view bytes) noexcept;
+  Parse read_target(std::string_view bytes) noexcept;
+  Parse read_version(std::string_view bytes) noexcept;
+  Parse finish(RequestHead& head);
+  Parse judge_target(RequestHead& head) noexcept;
+  Parse judge_host(RequestHead& head) noexcept;
+  Parse wait(std::string_view bytes) noexcept;
+  Parse fail(int status, std::string_view what, std::string_view section) noexcept;
+
   ParserLimits limits_;
   Fault fault_;
   std::size_t consumed_ = 0;
-  std::size_t scanned_ = 0;     // bytes known to hold no end of head
-  std::size_t line_start_ = 0;  // of the line being scanned
-  std::size_t lines_ = 0;
+  internal::HeadState state_;
 };
 
 class ResponseParser {
@@ -78,13 +125,17 @@ class ResponseParser {
   const Fault& fault() const noexcept { return fault_; }
 
  private:
+  Parse status_line(std::string_view bytes) noexcept;
+  Parse read_reason(std::string_view bytes) noexcept;
+  Parse finish(std::string_view bytes, ResponseHead& head) noexcept;
+  Parse wait(std::string_view bytes) noexcept;
+  Parse fail(std::string_view what, std::string_view section) noexcept;
+
   ParserLimits limits_;
   Fault fault_;
   Method request_ = Method::get;
   std::size_t consumed_ = 0;
-  std::size_t scanned_ = 0;
-  std::size_t line_start_ = 0;
-  std::size_t lines_ = 0;
+  internal::HeadState state_;
 };
 
 // The body behind a head: takes the framing off.
@@ -125,21 +176,37 @@ class BodyDecoder {
   const Fault& fault() const noexcept { return fault_; }
 
  private:
-  enum class Chunk : std::uint8_t { size, extension, size_lf, data, data_cr, data_lf, trailer };
+  // clang-format off
+  enum class Chunk : std::uint8_t {
+    size, size_lf, data, data_cr, data_lf,
+    // chunk-ext (RFC 9112 7.1.1), by what came before
+    ext_start, ext_name, ext_after_name, ext_value, ext_token, ext_quoted, ext_escape, ext_after_quoted,
+    ext_after_value,
+    trailer_start, trailer_name, trailer_value, trailer_lf, end_lf,
+  };
+  // clang-format on
 
   Step next_chunk(std::string_view bytes) noexcept;
-  bool trailer_line(std::string_view line) noexcept;
-  Step fail(std::string_view what, std::string_view section, std::size_t consumed) noexcept;
+  bool read_size(char c) noexcept;
+  bool read_extension(char c) noexcept;
+  bool read_trailer(char c) noexcept;
+  bool is_allowed_trailer() const noexcept;
+  bool refuse(std::string_view what, std::string_view section, int status = 400) noexcept;
 
   BodyKind kind_ = BodyKind::none;
   Chunk chunk_ = Chunk::size;
   bool done_ = true;
+  bool failed_ = false;
   std::uint8_t size_digits_ = 0;
-  std::uint64_t left_ = 0;             // of the body (length) or of the chunk (chunked)
-  std::size_t extension_bytes_ = 0;    // of this chunk
+  std::uint8_t name_size_ = 0;          // of the trailer being read; stops at the end of name_
+  std::uint16_t extension_bytes_ = 0;   // of this chunk
+  std::uint64_t left_ = 0;              // of the body (length) or of the chunk (chunked)
+  std::uint64_t overhead_ = 0;          // extension bytes not yet paid for by data
   std::size_t trailer_bytes_ = 0;
   std::size_t trailer_lines_ = 0;
-  ParserLimits limits_;
+  std::array<char, 24> name_{};         // longer than every name that is refused
+  std::size_t trailer_bytes_max_ = 0;
+  std::size_t trailer_count_max_ = 0;
   Fault fault_;
 };
 

@@ -71,17 +71,31 @@ class BodyEncoder {
   std::string take_buffer() noexcept;
 
  private:
+  // What gather() offered last, piece by piece, so that wrote() knows where a partial write stopped.
+  struct Offer {
+    std::size_t head = 0;
+    std::size_t line = 0;
+    std::size_t payload = 0;
+    std::size_t tail = 0;
+  };
+
+  bool ended() const noexcept;  // no payload beyond what has been used will come
+  void open_chunk(std::size_t size) noexcept;
+  void check_finished() noexcept;
+
   BodyKind kind_ = BodyKind::none;
   bool finished_ = true;
-  bool last_seen_ = false;
-  std::uint64_t left_ = 0;              // of the body (length)
-  std::string head_;
-  std::size_t head_sent_ = 0;
-  std::array<char, 24> line_{};         // "\r\n" of the chunk before, then "1a2b\r\n"; or the last chunk
+  bool last_seen_ = false;      // gather() was told so, and nothing was left over
+  bool chunk_open_ = false;     // its line has been made; its payload is not complete
   std::uint8_t line_size_ = 0;
   std::uint8_t line_sent_ = 0;
-  std::uint64_t chunk_left_ = 0;        // payload of the chunk whose line is (being) sent
-  bool chunk_open_ = false;
+  std::uint8_t tail_sent_ = 0;  // of "\r\n" "0\r\n\r\n": 2 between chunks, 7 at the end
+  std::uint64_t left_ = 0;      // of the body (length)
+  std::uint64_t chunk_left_ = 0;
+  std::string head_;
+  std::size_t head_sent_ = 0;
+  Offer offer_;
+  std::array<char, 20> line_{};  // 16 hexadecimal digits and CRLF
 };
 
 }  // namespace weir::http
