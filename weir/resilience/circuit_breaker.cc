@@ -176,7 +176,7 @@ std::optional<CircuitBreaker::Ticket> CircuitBreaker::enter_slow(TimePoint now) 
     deliver(report);
   }
   if (!ticket && hot_.shadow.load(std::memory_order_relaxed)) {
-    ticket = Ticket(this, now, generation_of(word), Ticket::kShadow);
+    ticket = Ticket(this, now, generation_of(word_.load(std::memory_order_relaxed)), Ticket::kShadow);
   }
   return ticket;
 }
@@ -244,7 +244,7 @@ void CircuitBreaker::settle(std::uint32_t generation, std::uint32_t probe, TimeP
                             TimePoint now, const Detail& detail) noexcept {
   if (probe == Ticket::kShadow) return;
   std::uint64_t word = word_.load(std::memory_order_relaxed);
-  if (state_of(word) == State::forced_closed && now >= wake_at()) {
+  if (state_of(word) != State::closed && now >= wake_at()) {
     tick(now);
     word = word_.load(std::memory_order_relaxed);
   }
@@ -615,9 +615,10 @@ void CircuitBreaker::update(const Options& options, TimePoint now) {
   {
     std::lock_guard lock(mutex_);
     advance_locked(now, report);
-    const bool new_window = options.window != options_.window;
+    const bool was_armed = window_armed();
+    const bool other_window = options.window != options_.window;
     apply_locked(options);
-    if (new_window) {
+    if (other_window || window_armed() != was_armed) {
       window_.reset(generation_of(word_.load(std::memory_order_relaxed)),
                     options.window / static_cast<Duration::rep>(internal::OutcomeWindow::kBuckets), now);
     }

@@ -205,7 +205,7 @@ class CircuitBreaker {
   void reset(TimePoint now) noexcept;
 
   // New thresholds, kept state: what is open stays open until its time, a run of failures goes on. Another
-  // `window` empties the window, nothing else. validate() first.
+  // `window`, or the first ratio, starts with an empty window. validate() first.
   void update(const Options& options, TimePoint now);
 
  private:

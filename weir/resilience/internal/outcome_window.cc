@@ -18,7 +18,9 @@ constexpr std::uint64_t stamp_of(std::uint32_t generation, std::int64_t epoch) n
 }
 
 constexpr std::size_t index_of(std::int64_t epoch) noexcept {
-  return static_cast<std::uint64_t>(epoch) % OutcomeWindow::kBuckets;
+  // A window that begins before time zero has epochs below zero; `%` alone would put two of them into one bucket.
+  constexpr auto kCount = static_cast<std::int64_t>(OutcomeWindow::kBuckets);
+  return static_cast<std::size_t>((epoch % kCount + kCount) % kCount);
 }
 
 constexpr std::uint64_t halved(std::uint64_t word) noexcept {
