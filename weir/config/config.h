@@ -1,8 +1,8 @@
 // The typed configuration: what a file says after it has been read, checked and completed with defaults.
 //
-// Plain data. Every name refers to something that exists (an upstream, a limit), every number is within its bounds,
-// every default is filled in: whoever builds a plan from it need not check again. load.h makes it from files;
-// schema.h describes every key once, for reading, for messages and for `weir schema`.
+// Plain data. Every name refers to something that exists (an upstream, a limit), every number is within its
+// bounds, every default is filled in: whoever builds a plan from it need not check again. load.h makes it
+// from files; schema.h describes every key once, for reading, for messages and for `weir schema`.
 #ifndef WEIR_CONFIG_CONFIG_H_
 #define WEIR_CONFIG_CONFIG_H_
 
@@ -43,8 +43,8 @@ struct Admin {
 };
 
 struct AccessLog {
-  std::string to = "stdout";  // "stdout", "off" or a path
-  double sample = 1.0;        // share of the lines that are written; errors always are
+  std::string to = "stdout";        // "stdout", "off" or a path
+  double sample = 1.0;              // share of the lines that are written; errors always are
   std::vector<std::string> redact;  // names of query parameters whose values are not written
 };
 
@@ -53,7 +53,11 @@ struct TrustedProxies {
   std::uint32_t hops = 1;
 };
 
-// An absent bound (`off`) is nullopt.
+// What `off` stands for where a bound is a plain number: 1 TiB, or as many. Never reached, and sums do not
+// overflow.
+inline constexpr std::uint64_t kUnbounded = 1ULL << 40;
+
+// An absent bound (`off`) is nullopt; for the first four, kUnbounded.
 struct Limits {
   std::uint64_t header_bytes = 32 * 1024;
   std::uint64_t line_bytes = 8 * 1024;
@@ -79,7 +83,8 @@ struct CircuitBreaker {
   Duration open_for = std::chrono::seconds{30};
   std::uint32_t half_open_probes = 1;
   std::uint32_t success_threshold = 1;
-  std::vector<std::string> failure_on;  // empty: weir's default set; else checked words and statuses ("5xx", "503", "timeout")
+  std::vector<std::string>
+      failure_on;  // empty: weir's default set; else checked words and statuses ("5xx", "503", "timeout")
 };
 
 struct Upstream {
@@ -137,20 +142,20 @@ struct HeaderEdit {
 struct Route {
   enum class LoadShed : std::uint8_t { process, own, off };
 
-  std::string name;  // unique; default "GET,POST /orders/*"
-  std::string path;  // "/a", "/a/*", "/*", "/v1/{id}/x"
-  std::vector<std::string> methods;  // empty: all
-  std::string host;                  // "", "api.example" or "*.example", lower case
+  std::string name;                     // unique; default "GET,POST /orders/*"
+  std::string path;                     // "/a", "/a/*", "/*", "/v1/{id}/x"
+  std::vector<std::string> methods;     // empty: all
+  std::string host;                     // "", "api.example" or "*.example", lower case
   std::vector<std::string> rate_limit;  // names of limits; defaults merged in
   LoadShed load_shed = LoadShed::process;
-  std::uint32_t max_in_flight = 0;   // when load_shed == own
+  std::uint32_t max_in_flight = 0;  // when load_shed == own
   std::uint64_t request_buffer = 64 * 1024;
-  std::vector<base::Cidr> allow;     // empty: everyone
+  std::vector<base::Cidr> allow;  // empty: everyone
   std::vector<base::Cidr> deny;
   HeaderEdit request_headers;
   HeaderEdit response_headers;
   bool strip_prefix = false;
-  std::string rewrite;               // "" or "/v2/*"
+  std::string rewrite;  // "" or "/v2/*"
   bool allow_encoded_slash = false;
   std::optional<std::string> upstream;  // exactly one of upstream and respond
   std::optional<Respond> respond;
@@ -160,7 +165,7 @@ struct Route {
 struct Config {
   std::vector<std::string> files;  // as named; Position::file points here
 
-  std::vector<Listen> listen;      // at least one
+  std::vector<Listen> listen;  // at least one
   std::optional<Admin> admin;
   std::optional<HostPort> health;
   std::optional<std::uint32_t> workers;  // none: one per core that the cgroup gives
@@ -171,7 +176,7 @@ struct Config {
   std::uint32_t max_in_flight = 1024;  // load_shed of the process
   std::vector<Upstream> upstreams;
   std::vector<RateLimit> rate_limits;
-  std::vector<Route> routes;       // first match wins
+  std::vector<Route> routes;  // first match wins
 };
 
 }  // namespace weir::config

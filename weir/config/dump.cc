@@ -1,0 +1,251 @@
+// Config to JSON: the file that would have the same effect, every default written out.
+//
+// Names and forms are the file's own, so that what /v1/config shows can be loaded again (but for the
+// secrets). Proved by DumpLoadsAgain in schema_test.cc.
+#include <array>
+#include <charconv>
+
+#include "weir/config/internal/json.h"
+#include "weir/config/internal/scalars.h"
+#include "weir/config/schema.h"
+
+namespace weir::config {
+
+using namespace internal;  // NOLINT: this file alone, to read easily
+
+namespace {
+
+constexpr const char* kOffWord = "off";
+
+std::string percent_text(double share) {
+  std::array<char, 64> buffer{};
+  const auto end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), share * 100, std::chars_format::fixed).ptr;
+  return std::string(buffer.data(), end) + "%";
+}
+
+void strings(JsonWriter& json, std::string_view name, const std::vector<std::string>& list) {
+  json.key(name).open('[');
+  for (const std::string& item : list) json.text(item);
+  json.close(']');
+}
+
+void cidrs(JsonWriter& json, std::string_view name, const std::vector<base::Cidr>& list) {
+  json.key(name).open('[');
+  for (const base::Cidr& cidr : list) json.text(cidr.to_text());
+  json.close(']');
+}
+
+void size(JsonWriter& json, std::string_view name, std::uint64_t bytes) {
+  json.member(name, bytes == kUnbounded ? std::string(kOffWord) : size_text(bytes));
+}
+
+template <class T>
+void count_or_off(JsonWriter& json, std::string_view name, const std::optional<T>& count) {
+  if (count)
+    json.member(name, *count);
+  else
+    json.member(name, kOffWord);
+}
+
+void duration(JsonWriter& json, std::string_view name, const std::optional<Duration>& value) {
+  json.member(name, value ? duration_text(*value) : std::string(kOffWord));
+}
+
+void limits(JsonWriter& json, const Limits& limits) {
+  json.key("limits").open('{');
+  size(json, "header_bytes", limits.header_bytes);
+  size(json, "line_bytes", limits.line_bytes);
+  size(json, "target_bytes", limits.target_bytes);
+  if (limits.header_count == kUnbounded)
+    json.member("header_count", kOffWord);
+  else
+    json.member("header_count", limits.header_count);
+  duration(json, "header_timeout", limits.header_timeout);
+  duration(json, "body_timeout", limits.body_timeout);
+  count_or_off(json, "body_rate_min", limits.body_rate_min);
+  duration(json, "idle_timeout", limits.idle_timeout);
+  size(json, "max_body", limits.max_body.value_or(kUnbounded));
+  count_or_off(json, "connections_per_address", limits.connections_per_address);
+  json.close('}');
+}
+
+void breaker(JsonWriter& json, const std::optional<CircuitBreaker>& breaker) {
+  if (!breaker) {
+    json.member("circuit_breaker", kOffWord);
+    return;
+  }
+  json.key("circuit_breaker").open('{');
+  json.member("failures", breaker->failures);
+  duration(json, "open_for", breaker->open_for);
+  json.member("half_open_probes", breaker->half_open_probes);
+  json.member("success_threshold", breaker->success_threshold);
+  if (!breaker->failure_on.empty())
+    strings(json, "failure_on", breaker->failure_on);
+  else
+    strings(json, "failure_on", {"5xx", "!501", "!505", "connect", "timeout", "reset", "malformed"});
+  json.close('}');
+}
+
+void upstream(JsonWriter& json, const Upstream& upstream) {
+  json.key(upstream.name).open('{');
+  json.key("endpoints").open('[');
+  for (const Endpoint& endpoint : upstream.endpoints)
+    json.open('{').member("url", endpoint.url).member("weight", endpoint.weight).close('}');
+  json.close(']');
+  json.key("timeouts").open('{');
+  duration(json, "connect", upstream.connect_timeout);
+  duration(json, "first_byte", upstream.first_byte_timeout);
+  duration(json, "idle", upstream.idle_timeout);
+  json.close('}');
+  duration(json, "timeout", upstream.timeout);
+  breaker(json, upstream.circuit_breaker);
+  json.member("balance",
+              upstream.balance == Upstream::Balance::round_robin ? "round_robin" : "least_requests");
+  json.member("external", upstream.external);
+  json.member("host", upstream.host == Upstream::Host::name       ? std::string_view(upstream.host_name)
+                      : upstream.host == Upstream::Host::upstream ? std::string_view("upstream")
+                                                                  : std::string_view("preserve"));
+  json.close('}');
+}
+
+std::string key_part_text(const KeyPart& part) {
+  switch (part.kind) {
+    case KeyPart::Kind::global:
+      return "global";
+    case KeyPart::Kind::client_ip:
+      return "client_ip";
+    case KeyPart::Kind::header:
+      return "header:" + part.name;
+    case KeyPart::Kind::cookie:
+      return "cookie:" + part.name;
+    case KeyPart::Kind::query:
+      return "query:" + part.name;
+    case KeyPart::Kind::path:
+      return "path";
+    case KeyPart::Kind::method:
+      return "method";
+    case KeyPart::Kind::host:
+      return "host";
+    case KeyPart::Kind::route:
+      return "route";
+  }
+  return {};
+}
+
+void rate_limit(JsonWriter& json, const RateLimit& limit) {
+  json.key(limit.name).open('{').key("key").open('[');
+  for (const KeyPart& part : limit.key) json.text(key_part_text(part));
+  json.close(']');
+  json.member("limit", limit.limit);
+  duration(json, "window", limit.window);
+  json.member("algorithm",
+              limit.algorithm == RateLimit::Algorithm::exact_window ? "exact_window" : "segmented_window");
+  json.member("store", "local");
+  json.member("shadow", limit.shadow);
+  json.member("on_missing_key", limit.on_missing_key == RateLimit::Missing::skip   ? "skip"
+                                : limit.on_missing_key == RateLimit::Missing::deny ? "deny"
+                                                                                   : "use:client_ip");
+  json.close('}');
+}
+
+void fields(JsonWriter& json, std::string_view name,
+            const std::vector<std::pair<std::string, std::string>>& list) {
+  json.key(name).open('{');
+  for (const auto& [field, value] : list) json.member(field, value);
+  json.close('}');
+}
+
+void edit(JsonWriter& json, std::string_view name, const HeaderEdit& edit) {
+  json.key(name).open('{');
+  fields(json, "set", edit.set);
+  strings(json, "remove", edit.remove);
+  json.close('}');
+}
+
+void target(JsonWriter& json, const Route& route) {
+  if (route.upstream) json.member("upstream", *route.upstream);
+  if (!route.respond) return;
+  json.key("respond").open('{').member("status", route.respond->status);
+  fields(json, "headers", route.respond->headers);
+  json.member("body", route.respond->body).close('}');
+}
+
+void route(JsonWriter& json, const Route& route) {
+  json.open('{').member("name", route.name).member("path", route.path);
+  if (!route.methods.empty()) strings(json, "methods", route.methods);
+  if (!route.host.empty()) json.member("host", route.host);
+  strings(json, "rate_limit", route.rate_limit);
+  if (route.upstream) {
+    if (route.load_shed == Route::LoadShed::own)
+      json.key("load_shed").open('{').member("max_in_flight", route.max_in_flight).close('}');
+    else if (route.load_shed == Route::LoadShed::off)
+      json.member("load_shed", kOffWord);
+    else
+      json.member("load_shed", true);
+    size(json, "request_buffer", route.request_buffer);
+  }
+  cidrs(json, "allow", route.allow);
+  cidrs(json, "deny", route.deny);
+  json.key("headers").open('{');
+  edit(json, "request", route.request_headers);
+  edit(json, "response", route.response_headers);
+  json.close('}');
+  if (route.strip_prefix) json.member("strip_prefix", true);
+  if (!route.rewrite.empty()) json.member("rewrite", route.rewrite);
+  json.member("allow_encoded_slash", route.allow_encoded_slash);
+  target(json, route);
+  json.close('}');
+}
+
+void server(JsonWriter& json, const Config& config) {
+  json.key("listen").open('[');
+  for (const Listen& listen : config.listen)
+    json.open('{').member("address", listen.address.to_text()).close('}');
+  json.close(']');
+  if (config.admin) {
+    json.key("admin").open('{').member("listen", config.admin->address.to_text());
+    if (!config.admin->token.empty()) json.member("token", "***");
+    json.close('}');
+  }
+  if (config.health) json.member("health", config.health->to_text());
+  if (config.workers)
+    json.member("workers", *config.workers);
+  else
+    json.member("workers", "auto");
+  json.key("access_log").open('{').member("to", config.access_log.to);
+  json.member("sample", percent_text(config.access_log.sample));
+  strings(json, "redact", config.access_log.redact);
+  json.close('}');
+  json.key("log").open('{').member("level", config.log_level).close('}');
+  json.key("trusted_proxies").open('{');
+  cidrs(json, "cidrs", config.trusted_proxies.cidrs);
+  json.member("hops", config.trusted_proxies.hops).close('}');
+}
+
+}  // namespace
+
+std::string HostPort::to_text() const {
+  const bool v6 = host.find(':') != std::string::npos;
+  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+std::string to_json(const Config& config) {
+  JsonWriter json;
+  json.open('{');
+  server(json, config);
+  limits(json, config.limits);
+  json.key("upstreams").open('{');
+  for (const Upstream& each : config.upstreams) upstream(json, each);
+  json.close('}');
+  json.key("rate_limits").open('{');
+  for (const RateLimit& each : config.rate_limits) rate_limit(json, each);
+  json.close('}');
+  json.key("load_shed").open('{').member("max_in_flight", config.max_in_flight).close('}');
+  json.key("routes").open('[');
+  for (const Route& each : config.routes) route(json, each);
+  json.close(']').close('}');
+  return json.take();
+}
+
+}  // namespace weir::config

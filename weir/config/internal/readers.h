@@ -1,0 +1,54 @@
+// From checked values to Config, part by part, and the rules that concern more than one value.
+//
+// Readers run after all files are merged. Each reports what it finds and goes on; Config is complete only
+// when nothing was an error.
+#ifndef WEIR_CONFIG_INTERNAL_READERS_H_
+#define WEIR_CONFIG_INTERNAL_READERS_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "weir/config/config.h"
+#include "weir/config/internal/check.h"
+
+namespace weir::config::internal {
+
+struct ReadContext {
+  Config& config;  // what earlier readers have filled in may be looked at
+  Diagnostics& diagnostics;
+
+  const std::string& file_of(Position at) const { return config.files[at.file]; }
+  // "weir.yaml:3:5": for messages that point to a second place.
+  std::string place(Position at) const;
+};
+
+void read_server(const Value& root, const ReadContext& context);
+void read_upstreams(const Value& root, const ReadContext& context);
+void read_rate_limits(const Value& root, const ReadContext& context);
+void read_routes(const Value& root, const ReadContext& context);
+
+// Every request that `later` would match is matched by `earlier`, as far as path and host go.
+bool covers_path(std::string_view earlier, std::string_view later);
+bool covers_host(std::string_view earlier, std::string_view later);
+
+// The value of `key` when it is there and sound.
+inline const Value* sound(const Value& map, std::string_view key) {
+  const Value* value = map.find(key);
+  return value != nullptr && value->form != 0 ? value : nullptr;
+}
+
+inline void read(const Value& map, std::string_view key, bool& target) {
+  if (const Value* value = sound(map, key)) target = value->number != 0;
+}
+inline void read(const Value& map, std::string_view key, std::uint32_t& target) {
+  if (const Value* value = sound(map, key))
+    target = static_cast<std::uint32_t>(value->number);  // bounds fit 32 bits
+}
+inline void read(const Value& map, std::string_view key, Duration& target) {
+  if (const Value* value = sound(map, key)) target = value->duration;
+}
+
+}  // namespace weir::config::internal
+
+#endif  // WEIR_CONFIG_INTERNAL_READERS_H_

@@ -1,0 +1,87 @@
+// Rate limits: key, limit and window, algorithm.
+#include "weir/config/internal/readers.h"
+
+namespace weir::config::internal {
+namespace {
+
+// Up to here a ring of exact times is small enough to keep for every key (4 KiB); contract, section 1.
+constexpr std::uint64_t kExactMax = 1024;
+// The widest ring that may be asked for by name: 4 MiB a key.
+constexpr std::uint64_t kExactMaxByName = 1'048'576;
+
+void read_key(const Value& map, RateLimit& limit, const ReadContext& context) {
+  const Value* key = sound(map, "key");
+  if (key == nullptr) return;
+  const auto add = [&](const Value& part) {
+    KeyPart parsed = *parse_limit_key(part.text).value;
+    for (const KeyPart& earlier : limit.key)
+      if (earlier.kind == parsed.kind && earlier.name == parsed.name)
+        context.diagnostics.error(part.at, "`" + printable(part.text) + "` is twice in this key");
+    limit.key.push_back(std::move(parsed));
+    limit.key_text += (limit.key_text.empty() ? "" : ", ") + part.text;
+  };
+  if (key->is(kLimitKey)) add(*key);
+  for (const Value& part : key->items) add(part);
+  if (key->is(kList) && key->items.empty() && !key->damaged)
+    context.diagnostics.error(key->at, "`key` must have at least one entry",
+                              "write `key: global` to count all together");
+}
+
+void read_window(const Value& map, RateLimit& limit, const ReadContext& context) {
+  const Value* count = sound(map, "limit");
+  if (count == nullptr) return;
+  const Value* window = map.find("window");
+  limit.limit = count->number;
+  if (count->is(kRate)) {
+    limit.window = count->duration;
+    if (window != nullptr)
+      context.diagnostics.error(
+          window->form != 0 ? window->key_at : count->at,
+          "the window is given twice: `" + printable(count->text) + "` names one already",
+          "write `limit: " + std::to_string(count->number) + "` beside `window`");
+  } else if (window == nullptr) {
+    context.diagnostics.error(
+        count->at, "`limit` needs a window",
+        "write `limit: " + std::to_string(count->number) + "/min`, or add `window: 1m`");
+  } else {
+    limit.window = window->duration;
+  }
+}
+
+void read_algorithm(const Value& map, RateLimit& limit, const ReadContext& context) {
+  limit.algorithm =
+      limit.limit <= kExactMax ? RateLimit::Algorithm::exact_window : RateLimit::Algorithm::segmented_window;
+  const Value* algorithm = sound(map, "algorithm");
+  if (algorithm == nullptr) return;
+  limit.algorithm = algorithm->text == "exact_window" ? RateLimit::Algorithm::exact_window
+                                                      : RateLimit::Algorithm::segmented_window;
+  if (limit.algorithm == RateLimit::Algorithm::exact_window && limit.limit > kExactMaxByName)
+    context.diagnostics.error(algorithm->at,
+                              "`exact_window` keeps one time per request of the window; it goes up to " +
+                                  std::to_string(kExactMaxByName),
+                              "write `algorithm: segmented_window`");
+}
+
+}  // namespace
+
+void read_rate_limits(const Value& root, const ReadContext& context) {
+  const Value* limits = sound(root, "rate_limits");
+  if (limits == nullptr) return;
+  for (const auto& [name, map] : limits->entries) {
+    if (!map.is(kMap)) continue;
+    RateLimit limit;
+    limit.name = name;
+    limit.at = map.key_at;
+    read_key(map, limit, context);
+    read_window(map, limit, context);
+    read_algorithm(map, limit, context);
+    read(map, "shadow", limit.shadow);
+    if (const Value* missing = sound(map, "on_missing_key")) {
+      if (missing->text == "skip") limit.on_missing_key = RateLimit::Missing::skip;
+      if (missing->text == "deny") limit.on_missing_key = RateLimit::Missing::deny;
+    }
+    context.config.rate_limits.push_back(std::move(limit));
+  }
+}
+
+}  // namespace weir::config::internal

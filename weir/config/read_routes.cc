@@ -1,0 +1,356 @@
+// Routes: defaults merged in, references resolved, and what no single route can know: names, hidden routes.
+//
+//   (1) A key that a route writes replaces the default whole, `off` and `[]` included.
+//   (2) A route is hidden when the earlier ones whose path and host cover its own take all its methods.
+//       Methods may be taken by several together; a path or host that only several cover together is not
+//       looked for.
+//   (3) A name that does not exist is reported where it is written, so one in `defaults` once and not at
+//       every route.
+#include <algorithm>
+#include <unordered_map>
+
+#include "weir/base/strings.h"
+#include "weir/config/internal/readers.h"
+
+namespace weir::config::internal {
+namespace {
+
+class RouteReader {
+ public:
+  RouteReader(const Value& root, const ReadContext& context)
+      : context_(context),
+        defaults_(sound(root, "defaults")),
+        limits_(root.find("rate_limits")),
+        upstreams_(root.find("upstreams")) {}
+
+  void read_all(const Value& list) {
+    if (defaults_ != nullptr) check_limit_names(sound(*defaults_, "rate_limit"));
+    for (const Value& map : list.items) {
+      Route route = read_route(map);
+      if (route.path.empty()) continue;  // reported already
+      check_name(map, route);
+      check_hidden(route);
+      warn_evadable(map, route);
+      context_.config.routes.push_back(std::move(route));
+    }
+  }
+
+ private:
+  // The route's own value or the default's. A wrong one hides the default: it is reported, not replaced.
+  const Value* effective(const Value& map, std::string_view key) const {
+    if (map.find(key) != nullptr) return sound(map, key);
+    return defaults_ == nullptr ? nullptr : sound(*defaults_, key);
+  }
+
+  Route read_route(const Value& map) {
+    Route route;
+    route.at = map.at;
+    if (const Value* path = sound(map, "path")) route.path = path->text;
+    read_match(map, route);
+    read_rate_limit(map, route);
+    read_load_shed(map, route);
+    if (const Value* buffer = effective(map, "request_buffer")) route.request_buffer = buffer->number;
+    read_cidrs(effective(map, "allow"), route.allow);
+    read_cidrs(effective(map, "deny"), route.deny);
+    if (const Value* headers = effective(map, "headers")) {
+      if (const Value* request = sound(*headers, "request")) read_edit(*request, route.request_headers);
+      if (const Value* response = sound(*headers, "response")) read_edit(*response, route.response_headers);
+    }
+    read_rewrite(map, route);
+    if (const Value* slash = effective(map, "allow_encoded_slash"))
+      route.allow_encoded_slash = slash->number != 0;
+    read_target(map, route);
+    return route;
+  }
+
+  void read_match(const Value& map, Route& route) {
+    if (const Value* methods = sound(map, "methods")) {
+      for (const Value& method : methods->items) {
+        if (std::find(route.methods.begin(), route.methods.end(), method.text) != route.methods.end())
+          context_.diagnostics.error(method.at, "`" + method.text + "` is twice in this list");
+        else
+          route.methods.push_back(method.text);
+      }
+      if (methods->items.empty() && !methods->damaged)
+        context_.diagnostics.error(methods->at, "`methods` must have at least one entry",
+                                   "leave it out to match all");
+    }
+    if (const Value* host = sound(map, "host")) route.host = *parse_host(host->text, true).value;
+    if (const Value* name = sound(map, "name")) {
+      route.name = name->text;
+      return;
+    }
+    for (const std::string& method : route.methods) route.name += (route.name.empty() ? "" : ",") + method;
+    route.name += (route.name.empty() ? "" : " ") + route.path;
+  }
+
+  // `declared` is the map that should hold the name; a damaged entry declares its name all the same.
+  void check_reference(const Value* declared, const Value& name, std::string_view what) {
+    if (declared != nullptr && (declared->form == 0 || declared->find(name.text) != nullptr)) return;
+    std::vector<std::string_view> known;
+    if (declared != nullptr)
+      for (const auto& [key, value] : declared->entries) known.push_back(key);
+    context_.diagnostics.error(name.at,
+                               "no " + std::string(what) + " is called `" + printable(name.text) + "`",
+                               did_you_mean(name.text, known));
+  }
+
+  void check_limit_names(const Value* list) {
+    if (list == nullptr) return;
+    for (std::size_t i = 0; i < list->items.size(); ++i) {
+      const Value& name = list->items[i];
+      check_reference(limits_, name, "rate limit");
+      for (std::size_t j = 0; j < i; ++j)
+        if (list->items[j].text == name.text)
+          context_.diagnostics.error(name.at, "`" + printable(name.text) + "` is twice in this list");
+    }
+  }
+
+  void read_rate_limit(const Value& map, Route& route) {
+    check_limit_names(sound(map, "rate_limit"));
+    if (const Value* limits = effective(map, "rate_limit"))
+      for (const Value& name : limits->items) route.rate_limit.push_back(name.text);
+  }
+
+  void read_load_shed(const Value& map, Route& route) {
+    const Value* shed = effective(map, "load_shed");
+    if (shed == nullptr || shed->is(kTrue)) return;
+    if (shed->is(kOff)) {
+      route.load_shed = Route::LoadShed::off;
+      return;
+    }
+    route.load_shed = Route::LoadShed::own;
+    read(*shed, "max_in_flight", route.max_in_flight);
+  }
+
+  static void read_cidrs(const Value* list, std::vector<base::Cidr>& target) {
+    if (list == nullptr) return;
+    for (const Value& cidr : list->items) target.push_back(*base::Cidr::parse(cidr.text));
+  }
+
+  void refuse_own_header(Position at, std::string_view name) {
+    if (!is_own_header(name)) return;
+    context_.diagnostics.error(at, "`" + printable(name) + "` is written by weir itself",
+                               base::iequals(name, "host") ? "set `host` of the upstream" : "");
+  }
+
+  void read_fields(const Value& map, std::vector<std::pair<std::string, std::string>>& target) {
+    for (const auto& [name, value] : map.entries) {
+      if (value.form == 0) continue;
+      refuse_own_header(value.key_at, name);
+      for (const auto& [earlier, text] : target)
+        if (base::iequals(earlier, name))
+          context_.diagnostics.error(value.key_at,
+                                     "`" + name + "` and `" + earlier + "` are the same header");
+      target.emplace_back(name, value.text);
+    }
+  }
+
+  void read_edit(const Value& map, HeaderEdit& edit) {
+    if (const Value* set = sound(map, "set")) read_fields(*set, edit.set);
+    if (const Value* remove = sound(map, "remove")) {
+      for (const Value& name : remove->items) {
+        refuse_own_header(name.at, name.text);
+        edit.remove.push_back(name.text);
+      }
+    }
+  }
+
+  void read_rewrite(const Value& map, Route& route) {
+    internal::read(map, "strip_prefix", route.strip_prefix);
+    const Value* rewrite = sound(map, "rewrite");
+    if (rewrite != nullptr) route.rewrite = rewrite->text;
+    const Value* cause = rewrite != nullptr   ? rewrite
+                         : route.strip_prefix ? sound(map, "strip_prefix")
+                                              : nullptr;
+    if (cause == nullptr) return;
+    if (!route.path.empty() && !route.path.ends_with("/*"))
+      context_.diagnostics.error(
+          cause->key_at,
+          std::string(rewrite != nullptr ? "`rewrite`" : "`strip_prefix`") + " needs a path that ends in /*",
+          did_you_mean(route.path + (route.path.ends_with('/') ? "*" : "/*")));
+    if (rewrite != nullptr && route.strip_prefix)
+      context_.diagnostics.error(rewrite->key_at, "`rewrite` and `strip_prefix` cannot stand together",
+                                 "`strip_prefix: true` is the same as `rewrite: /*`");
+  }
+
+  // Exactly one of the keys that say what answers.
+  void read_target(const Value& map, Route& route) {
+    static constexpr std::string_view kTargets[] = {"upstream", "respond", "bff", "serve"};
+    const Value* first = nullptr;
+    std::string_view first_name;
+    for (std::string_view name : kTargets) {
+      const Value* value = map.find(name);
+      if (value == nullptr) continue;
+      if (first != nullptr) {
+        context_.diagnostics.error(value->form != 0 ? value->key_at : map.at,
+                                   "a route has one of `upstream` and `respond`; this one has `" +
+                                       std::string(first_name) + "` and `" + std::string(name) + "`");
+        return;
+      }
+      first = value;
+      first_name = name;
+    }
+    if (first == nullptr) {
+      const bool mistyped = std::any_of(map.entries.begin(), map.entries.end(), [](const auto& entry) {
+        return child_row("routes[]", entry.first) == nullptr;
+      });
+      // An unknown key may be the missing one, and is reported.
+      if (!mistyped)
+        context_.diagnostics.error(map.at, "the route does not say what answers",
+                                   "add `upstream` or `respond`");
+      return;
+    }
+    if (first->form == 0) return;
+    if (first_name == "upstream") read_upstream_name(*first, route);
+    if (first_name == "respond") read_respond(map, *first, route);
+  }
+
+  void read_upstream_name(const Value& value, Route& route) {
+    route.upstream = value.text;
+    check_reference(upstreams_, value, "upstream");
+  }
+
+  void read_respond(const Value& map, const Value& value, Route& route) {
+    Respond& respond = route.respond.emplace();
+    if (const Value* status = sound(value, "status")) respond.status = static_cast<int>(status->number);
+    if (const Value* headers = sound(value, "headers")) read_fields(*headers, respond.headers);
+    if (const Value* body = sound(value, "body")) {
+      respond.body = body->text;
+      if (!body->text.empty() &&
+          (respond.status == 204 || respond.status == 205 || respond.status == 304))  // RFC 9110 6.4.1
+        context_.diagnostics.error(
+            body->key_at, "an answer with status " + std::to_string(respond.status) + " has no body");
+    }
+    for (std::string_view useless : {"strip_prefix", "rewrite", "request_buffer", "load_shed"})
+      if (const Value* key = sound(map, useless))
+        context_.diagnostics.warning(key->key_at,
+                                     "`" + std::string(useless) + "` does nothing beside `respond`");
+  }
+
+  void check_name(const Value& map, const Route& route) {
+    const Value* name = sound(map, "name");
+    const Position at = name != nullptr ? name->at : route.at;
+    const bool printable_name = std::all_of(route.name.begin(), route.name.end(), [](char c) {
+      return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+    });
+    if (!printable_name)
+      context_.diagnostics.error(
+          at, "`name` must be visible ASCII without `\"` and `\\`: it stands in labels and headers");
+    const auto [earlier, fresh] = names_.emplace(route.name, at);
+    if (fresh) return;
+    context_.diagnostics.error(
+        at,
+        "two routes are called `" + printable(route.name) + "`: also at " + context_.place(earlier->second),
+        name == nullptr ? "give one of them a `name`" : "");
+  }
+
+  void check_hidden(const Route& route) {
+    std::vector<std::string> left = route.methods;
+    for (const Route& earlier : context_.config.routes) {
+      if (!covers_path(earlier.path, route.path) || !covers_host(earlier.host, route.host)) continue;
+      if (!earlier.methods.empty()) {
+        if (route.methods.empty()) continue;  // methods are an open set: a list never takes all
+        std::erase_if(left, [&](const std::string& method) {
+          return std::find(earlier.methods.begin(), earlier.methods.end(), method) != earlier.methods.end();
+        });
+        if (!left.empty()) continue;
+      }
+      context_.diagnostics.error(route.at,
+                                 "the route `" + printable(route.name) + "` can never match: `" +
+                                     printable(earlier.name) + "` at " + context_.place(earlier.at) +
+                                     " takes all its requests",
+                                 "put the narrower route first");
+      return;
+    }
+  }
+
+  // A part of a key that the client makes up, so that a fresh value gives it a fresh limit.
+  static bool chosen_by_client(const KeyPart& part, const Route& route) {
+    switch (part.kind) {
+      case KeyPart::Kind::header:
+      case KeyPart::Kind::cookie:
+      case KeyPart::Kind::query:
+        return true;
+      case KeyPart::Kind::path:
+        return route.path.ends_with('*') || route.path.find('{') != std::string::npos;
+      case KeyPart::Kind::host:
+        return route.host.empty() || route.host.starts_with('*');
+      case KeyPart::Kind::method:
+        return route.methods.empty();
+      case KeyPart::Kind::global:
+      case KeyPart::Kind::client_ip:
+      case KeyPart::Kind::route:
+        return false;
+    }
+    return false;
+  }
+
+  void warn_evadable(const Value& map, const Route& route) {
+    std::string evadable;
+    for (const std::string& name : route.rate_limit) {
+      const auto& limits = context_.config.rate_limits;
+      const auto limit =
+          std::find_if(limits.begin(), limits.end(), [&](const RateLimit& l) { return l.name == name; });
+      if (limit == limits.end()) return;
+      if (limit->shadow || limit->limit == 0) {
+        if (!limit->shadow) return;  // denies all, whatever the key
+        continue;
+      }
+      if (std::none_of(limit->key.begin(), limit->key.end(),
+                       [&](const KeyPart& part) { return chosen_by_client(part, route); }))
+        return;
+      evadable += (evadable.empty() ? "`" : ", `") + name + "`";
+    }
+    if (evadable.empty()) return;
+    context_.diagnostics.warning(effective(map, "rate_limit")->at,
+                                 "the route `" + printable(route.name) + "` is limited by " + evadable +
+                                     " alone: a client that sends another value each time is never refused",
+                                 "add a limit with `key: client_ip`");
+  }
+
+  const ReadContext& context_;
+  const Value* defaults_;
+  const Value* limits_;
+  const Value* upstreams_;
+  std::unordered_map<std::string, Position> names_;
+};
+
+}  // namespace
+
+bool covers_path(std::string_view earlier, std::string_view later) {
+  const auto cut = [](std::string_view& path) {
+    const bool open = path.ends_with("/*");
+    if (open) path.remove_suffix(2);
+    std::vector<std::string_view> segments = base::split(path, '/');
+    segments.erase(segments.begin());  // the text before the first slash
+    return std::pair(segments, open);
+  };
+  const auto [a, a_open] = cut(earlier);
+  const auto [b, b_open] = cut(later);
+  // An open path also matches its own prefix, with and without a last slash (contract, "Paths").
+  if (b_open && !a_open) return false;
+  if (a_open ? b.size() < a.size() : b.size() != a.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const bool any = a[i].starts_with('{');
+    if (any ? b[i].empty() : a[i] != b[i]) return false;
+  }
+  return true;
+}
+
+bool covers_host(std::string_view earlier, std::string_view later) {
+  if (earlier.empty() || earlier == later) return true;
+  if (!earlier.starts_with("*.") || later.starts_with("*.")) return false;
+  const std::string_view domain = earlier.substr(1);  // ".example"
+  // One label more only: that much every reading of a wildcard takes.
+  return later.size() > domain.size() && later.ends_with(domain) &&
+         later.substr(0, later.size() - domain.size()).find('.') == std::string_view::npos;
+}
+
+void read_routes(const Value& root, const ReadContext& context) {
+  const Value none;
+  const Value* routes = sound(root, "routes");
+  RouteReader(root, context).read_all(routes != nullptr ? *routes : none);
+}
+
+}  // namespace weir::config::internal
