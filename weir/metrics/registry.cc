@@ -1,18 +1,14 @@
 // The registry's bookkeeping.
 //
 //   (1) A series is a run of cells at the same place in every shard: one for a counter, 16 for a histogram
-//   (15
-//       buckets and the sum; 128 bytes, two cache lines). A run never crosses a chunk.
+//       (15 buckets and the sum; 128 bytes, two cache lines). A run never crosses a chunk.
 //   (2) Cells are given out in order and never taken back; the chunk tables have their final size from the
-//   start, so
-//       nothing that a worker reads ever moves.
+//       start, so nothing that a worker reads ever moves.
 //   (3) Chunks are made in all shards under the mutex, before the id of their first series is returned.
 //   (4) The cap counts ordinary series. A family that was refused one gets its series of "other", beyond the
-//   cap:
-//       at most one a family, and families are constants of the program.
+//       cap: at most one a family, and families are constants of the program.
 //   (5) Collectors have a mutex of their own, held while they run: removing one therefore waits for the
-//   scrape.
-//       Order of locks: collectors, then the registry.
+//       scrape. Order of locks: collectors, then the registry.
 #include "weir/metrics/registry.h"
 
 #include <algorithm>

@@ -7,16 +7,16 @@
 // (requests in flight, a breaker's state) is read by a collector at scrape time.
 //
 //   Registry registry(2);                                        // two workers
-//   FamilyId family = registry.counter_family("weir_decisions_total", "Decisions of stages.", {"stage",
-//   "verdict"}); CounterId shed = registry.counter(family, {"load_shed", "refuse"});
+//   FamilyId family = registry.counter_family("weir_decisions_total", "Decisions.", {"stage", "verdict"});
+//   CounterId shed = registry.counter(family, {"load_shed", "refuse"});
 //   registry.shard(0).add(shed);                                  // on worker 0, and nowhere else
 //   std::string text = format_text(registry.snapshot());          // on any thread
 //
 // Bounds: series_max series in all (more fold into one series of their family whose labels all read "other",
 // counted in weir_metrics_series_folded_total), 256 bytes a label value, 8 labels a family.
 //
-// Thread-safe, except that a Shard has one writer. Making a series takes a mutex and a map look-up: keep its
-// id.
+// Thread-safe, except that a Shard has one writer. Making a series takes a mutex and a map look-up: keep
+// its id.
 #ifndef WEIR_METRICS_REGISTRY_H_
 #define WEIR_METRICS_REGISTRY_H_
 

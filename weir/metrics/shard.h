@@ -7,8 +7,8 @@
 //   shard.add(requests);                 // CounterId from Registry::counter
 //   shard.observe(duration, 12ms);       // HistogramId from Registry::histogram
 //
-// Not thread-safe between writers: one thread per shard. About 1 ns to add, 5 ns to observe (README,
-// "Figures").
+// Not thread-safe between writers: one thread per shard. About 1 ns to add, 5 ns to observe
+// (README, "Figures").
 #ifndef WEIR_METRICS_SHARD_H_
 #define WEIR_METRICS_SHARD_H_
 
