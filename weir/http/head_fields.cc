@@ -9,6 +9,7 @@
 #include "weir/http/internal/head_fields.h"
 
 #include <algorithm>
+#include <array>
 
 #include "weir/base/strings.h"
 #include "weir/http/internal/chars.h"
@@ -18,7 +19,7 @@ namespace weir::http::internal {
 using Phase = HeadState::Phase;
 
 std::optional<std::uint64_t> parse_length(std::string_view text) noexcept {
-  if (text.empty()) return std::nullopt;
+  if (text.empty() || (text.front() == '0' && text.size() > 1)) return std::nullopt;
   std::uint64_t value = 0;
   for (const char c : text) {
     if (!base::is_digit(c)) return std::nullopt;
@@ -101,16 +102,23 @@ bool read_content_length(HeadState& state, std::string_view value, Fault& fault)
   return true;
 }
 
-// Fields of HTTP2-Settings are hop-by-hop (RFC 7540 3.2.1); it has no Name since weir never reads it.
-bool is_http2_settings(std::string_view name) noexcept {
-  return name.size() == 14 && base::iequals(name, "http2-settings");
+// Unknown names that are not forwarded all the same. HTTP2-Settings belongs to the connection (RFC 7540 3.2.1).
+// Content_Length, Transfer.Encoding and the like are no framing for us, but gateways to CGI and its heirs read '_'
+// and '.' as '-': what they would take for framing must not come from a stranger.
+bool stays_here(std::string_view name) noexcept {
+  if (name.size() != 14 && name.size() != 17) return false;
+  if (base::iequals(name, "http2-settings")) return true;
+  std::array<char, 17> plain{};
+  for (std::size_t i = 0; i < name.size(); ++i) plain[i] = name[i] == '_' || name[i] == '.' ? '-' : name[i];
+  const Name id = parse_name(std::string_view(plain.data(), name.size()));
+  return id == Name::content_length || id == Name::transfer_encoding;
 }
 
 // A complete field: its meaning for the connection and the framing.
 bool judge(HeadState& state, Field& field, Side side, Fault& fault) noexcept {
   switch (field.id) {
     case Name::other:
-      field.hop_by_hop = is_http2_settings(field.name);
+      field.hop_by_hop = stays_here(field.name);
       return true;
     case Name::keep_alive:
     case Name::te:

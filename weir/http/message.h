@@ -49,7 +49,8 @@ struct Field {
   // Set by the parsers: not to be forwarded. The fields of RFC 9110 7.6.1 (Connection, Keep-Alive, TE, Trailer,
   // Transfer-Encoding, Upgrade, Proxy-Connection), Proxy-Authorization/-Authenticate, and every field that the
   // message's own Connection nominates, except those a sender may not take away: Host, Content-Length, Authorization,
-  // Cookie, Content-Type, Cache-Control and Via stay (Connection must not name end-to-end fields).
+  // Cookie, Content-Type, Cache-Control and Via stay (Connection must not name end-to-end fields). Also names that
+  // CGI-like servers would read as Content-Length or Transfer-Encoding ("Content_Length").
   bool hop_by_hop = false;
 };
 

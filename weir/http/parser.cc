@@ -169,8 +169,8 @@ Parse RequestParser::read_target(std::string_view bytes) noexcept {
   if (s.at == stop) return Parse::need_more;
   const char c = bytes[s.at];
   if (c == '\n') return fail(400, "bare_lf", "RFC 9112 2.2");
-  if (c == '\r' || s.at == start) return fail(400, "bad_request_line", "RFC 9112 3");
   if (c == '#') return fail(400, "fragment_in_target", "RFC 9112 3.2");
+  if (c == '\r' || s.at == start) return fail(400, "bad_request_line", "RFC 9112 3");
   if (c != ' ') return fail(400, "bad_target", "RFC 9112 3.2");
   s.text_end = s.at++;
   s.phase = Phase::version;
@@ -250,6 +250,8 @@ Parse RequestParser::finish(RequestHead& head) {
     head.body = BodyKind::length;
     head.content_length = s.length;
   }
+  // A client must not send content with TRACE (RFC 9110 9.3.8), and an echo of it serves only an attacker.
+  if (head.method == Method::trace && (s.chunked || s.length > 0)) return fail(400, "trace_content", "RFC 9110 9.3.8");
   // Of a 1.0 client, or with no content to come, the expectation is ignored (RFC 9110 10.1.1).
   head.expect_continue = s.expects && s.version_minor == 1 && (s.chunked || s.length > 0);
   head.keep_alive = !s.close && (s.version_minor == 1 || s.keep_alive);

@@ -23,7 +23,8 @@ inline constexpr std::uint16_t kConnectionOptionsMax = 32;
 // Lengths end here, as in nearly every peer's signed arithmetic: a larger one means something else to somebody.
 inline constexpr std::uint64_t kLengthMax = INT64_MAX;
 
-// 1*DIGIT up to kLengthMax (RFC 9110 8.6); nothing otherwise.
+// 1*DIGIT up to kLengthMax (RFC 9110 8.6); nothing otherwise. Narrower than the grammar in one point: "010" is refused,
+// since some readers take it for octal.
 std::optional<std::uint64_t> parse_length(std::string_view text) noexcept;
 
 constexpr std::size_t add_capped(std::size_t a, std::size_t b) noexcept {
