@@ -34,6 +34,10 @@ namespace weir::ratelimit {
 
 class KeyedRateLimiter;
 
+namespace internal {
+class AllOrNothing;
+}
+
 // One part of an allow_all(): `cost` units of `key` in `limiter`.
 struct Charge {
   KeyedRateLimiter* limiter = nullptr;
@@ -114,7 +118,7 @@ class KeyedRateLimiter {
 
  private:
   struct State;
-  friend bool allow_all(TimePoint, std::span<const Charge>, std::span<Decision>, Want) noexcept;
+  friend class internal::AllOrNothing;
 
   std::unique_ptr<State> state_;
 };

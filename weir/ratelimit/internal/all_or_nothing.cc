@@ -1,0 +1,166 @@
+#include "weir/ratelimit/internal/all_or_nothing.h"
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+
+#include "weir/base/check.h"
+#include "weir/ratelimit/internal/keyed_state.h"
+
+namespace weir::ratelimit {
+namespace internal {
+
+bool AllOrNothing::run() noexcept {
+  if (refused_unlocked()) return false;
+  lock();
+  place();
+  const bool passed = ask() && book();
+  if (!passed) withdraw();
+  unlock();
+  for (std::size_t i = 0; i < charges_.size(); ++i)
+    if (decisions_[i].reason != Reason::ok && charges_[i].cost != 0)
+      charges_[i].limiter->state_->count_refused();
+  return passed;
+}
+
+// Under attack nearly every call ends here, without a lock. The other limits are only asked for their
+// headers.
+bool AllOrNothing::refused_unlocked() noexcept {
+  std::size_t refuser = charges_.size();
+  for (std::size_t i = 0; i < charges_.size(); ++i) {
+    KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
+    parts_[i].key = state.hash(charges_[i].key);
+    parts_[i].shard = &state.shard(parts_[i].key);
+    decisions_[i] = Decision{};
+    if (refuser == charges_.size() &&
+        state.refuse_unlocked(*parts_[i].shard, parts_[i].key, now_, charges_[i].cost, decisions_[i]))
+      refuser = i;
+  }
+  if (refuser == charges_.size()) return false;
+  for (std::size_t i = 0; i < charges_.size(); ++i) {
+    if (i == refuser) {
+      charges_[i].limiter->state_->count_refused();
+    } else if (want_ == Want::headers) {
+      decisions_[i] = charges_[i].limiter->peek_at(now_, charges_[i].key);
+    } else {
+      decisions_[i].allowed = true;
+    }
+  }
+  return true;
+}
+
+void AllOrNothing::lock() noexcept {
+  for (std::size_t i = 0; i < charges_.size(); ++i) locks_[lock_count_++] = parts_[i].shard;
+  auto* end = locks_.data() + lock_count_;
+  std::sort(locks_.data(), end, std::less<>());
+  lock_count_ = static_cast<std::size_t>(std::unique(locks_.data(), end) - locks_.data());
+  for (std::size_t i = 0; i < lock_count_; ++i) locks_[i]->lock.lock();
+}
+
+void AllOrNothing::unlock() noexcept {
+  for (std::size_t i = lock_count_; i > 0; --i) locks_[i - 1]->lock.unlock();
+}
+
+void AllOrNothing::place() noexcept {
+  std::array<Slot*, kChargesMax> pinned{};
+  for (std::size_t i = 0; i < charges_.size(); ++i) {
+    Part& part = parts_[i];
+    KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
+    part.slot = part.shard->find(part.key);
+    if (part.slot == nullptr && charges_[i].cost != 0) {
+      const std::int64_t at = state.line(part.shard->params.algorithm, now_);
+      part.slot = state.place(*part.shard, part.key, at, charges_[i].cost, {pinned.data(), i});
+      part.added = part.slot != nullptr;
+    }
+    pinned[i] = part.slot;
+  }
+}
+
+std::uint32_t AllOrNothing::earlier(std::size_t i) const noexcept {
+  std::uint64_t units = 0;
+  for (std::size_t j = 0; j < i; ++j)
+    if (parts_[j].shard == parts_[i].shard && parts_[j].key == parts_[i].key) units += charges_[j].cost;
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(units, std::numeric_limits<std::uint32_t>::max() / 2));
+}
+
+bool AllOrNothing::ask() noexcept {
+  bool all = true;
+  for (std::size_t i = 0; i < charges_.size(); ++i) {
+    const Part& part = parts_[i];
+    KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
+    const std::uint32_t before = earlier(i);
+    const std::uint32_t cost = charges_[i].cost > std::numeric_limits<std::uint32_t>::max() - before
+                                   ? std::numeric_limits<std::uint32_t>::max()
+                                   : charges_[i].cost + before;
+    if (part.slot == nullptr && cost == 0) {
+      decisions_[i] = state.peek_unlisted(*part.shard, part.key, now_);
+    } else {
+      decisions_[i] = state.decide(*part.shard, part.slot, part.key, now_, cost, want_, Book::no);
+    }
+    all = all && decisions_[i].allowed;
+  }
+  return all;
+}
+
+// Every limit has said yes, so a refusal here means that memory for a booking ran out: then all is taken
+// back.
+bool AllOrNothing::book() noexcept {
+  for (std::size_t i = 0; i < charges_.size(); ++i) {
+    if (charges_[i].cost == 0) continue;
+    const Part& part = parts_[i];
+    KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
+    decisions_[i] = state.decide(*part.shard, part.slot, part.key, now_, charges_[i].cost, want_, Book::yes);
+    if (decisions_[i].reason == Reason::ok) ++part.shard->allowed;
+    if (decisions_[i].allowed) continue;
+    for (std::size_t j = 0; j < i; ++j) {
+      if (decisions_[j].reason != Reason::ok || charges_[j].cost == 0) continue;
+      --parts_[j].shard->allowed;
+      charges_[j].limiter->state_->refund(*parts_[j].shard, parts_[j].slot, parts_[j].key, now_,
+                                          charges_[j].cost, decisions_[j].charged_at);
+    }
+    return false;
+  }
+  return true;
+}
+
+void AllOrNothing::withdraw() noexcept {
+  for (std::size_t i = 0; i < charges_.size(); ++i) {
+    Part& part = parts_[i];
+    KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
+    // A limit that counts refused calls counts this one, if it was the one to refuse.
+    if (part.shard->params.count_rejected && decisions_[i].reason == Reason::over_limit) {
+      decisions_[i] =
+          state.decide(*part.shard, part.slot, part.key, now_, charges_[i].cost, want_, Book::yes);
+      continue;
+    }
+    const std::int64_t at = state.line(part.shard->params.algorithm, now_);
+    if (part.added && fresh(part.shard->params, part.slot->cell, at))
+      part.shard->erase(part.slot, state.keys);
+  }
+}
+
+}  // namespace internal
+
+bool allow_all(TimePoint now, std::span<const Charge> charges, std::span<Decision> decisions,
+               Want want) noexcept {
+  WEIR_CHECK(charges.size() == decisions.size() && charges.size() <= kChargesMax);
+  if (charges.empty()) return true;
+  if (charges.size() == 1) {
+    decisions[0] = charges[0].limiter->allow_at(now, charges[0].key, charges[0].cost, want);
+    return decisions[0].allowed;
+  }
+  return internal::AllOrNothing(now, charges, decisions, want).run();
+}
+
+void refund_all(TimePoint now, std::span<const Charge> charges,
+                std::span<const Decision> decisions) noexcept {
+  WEIR_CHECK(charges.size() == decisions.size());
+  for (std::size_t i = 0; i < charges.size(); ++i) {
+    // A shadow limit that would have refused has booked nothing.
+    if (decisions[i].reason == Reason::ok && charges[i].cost != 0)
+      charges[i].limiter->refund_at(now, charges[i].key, charges[i].cost, decisions[i].charged_at);
+  }
+}
+
+}  // namespace weir::ratelimit

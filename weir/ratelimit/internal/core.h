@@ -1,0 +1,48 @@
+// What a limiter does with one cell under its lock, and what it may decide without it. The algorithm is
+// chosen here, by a switch; the rules that all of them share (cost 0, cost above the limit, shadow,
+// count_rejected) stand here.
+#ifndef WEIR_RATELIMIT_INTERNAL_CORE_H_
+#define WEIR_RATELIMIT_INTERNAL_CORE_H_
+
+#include <cstdint>
+
+#include "weir/ratelimit/decision.h"
+#include "weir/ratelimit/internal/cell.h"
+#include "weir/ratelimit/internal/events.h"
+#include "weir/ratelimit/internal/params.h"
+
+namespace weir::ratelimit::internal {
+
+enum class Book : std::uint8_t { yes, no };  // no: only say what would be
+
+// Under the lock. One call, from question to booking.
+Decision decide(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost, Want want,
+                Book book) noexcept;
+
+// Books without asking; cost above the limit counts as the limit. False = out of memory, nothing booked.
+bool charge(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost) noexcept;
+void refund(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost,
+            std::int64_t when) noexcept;
+// Fills remaining, next_after, reset_after.
+void describe(const Params& p, Cell& cell, Slab& slab, std::int64_t now, Decision& d) noexcept;
+
+// Equal to a key never seen?
+bool fresh(const Params& p, const Cell& cell, std::int64_t now) noexcept;
+
+void export_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, Events& out);
+// Books what is still in the window at `now` into an empty cell.
+void import_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, const Events& events) noexcept;
+
+// Without the lock, from shared words only. True = refused, for sure if nobody wrote meanwhile; false = ask
+// again under the lock. Knows cost 1 only.
+bool refuses(const FastParams& fast, const Cell& cell, std::int64_t now, std::uint32_t cost,
+             Decision& d) noexcept;
+
+inline Algorithm algorithm_of(std::uint64_t head) noexcept { return static_cast<Algorithm>(head & 0xff); }
+
+// The answer where waiting never helps.
+Decision impossible(const Params& p) noexcept;
+
+}  // namespace weir::ratelimit::internal
+
+#endif  // WEIR_RATELIMIT_INTERNAL_CORE_H_

@@ -1,0 +1,185 @@
+// Sliding window over exact bookings, kept as a ring of ticks.
+//
+//   (1) The cell holds the ticks of the last bookings, at most `limit` of them, oldest first: the oldest in a
+//       word of its own, the others in a ring (seven inline, the rest in the block).
+//   (2) A call of cost n is admitted iff, with those that have left the window taken away, n more fit the
+//       limit. Ticks are sorted, so that is one comparison: has the (count + n - limit)-th oldest left? Hence
+//       never more than `limit` bookings in any (t - window, t], and never a refusal while fewer are in it.
+//   (3) A booking of exactly window ago has left: who waits retry_after is admitted.
+//   (4) A booking leaves nothing older than two windows behind, so 32-bit ticks never wrap (params.h).
+//   (5) The oldest tick and the count share one word: a refusal of cost 1 reads that word and `newest`, and
+//       writes nothing. It reads `newest` second: the present it judges by is then at least that of the
+//       count, so the oldest was in the window at the moment the count was read.
+//
+// meta = oldest tick:32 | count:16 | head of the ring:16. `newest` = time of the newest booking, ns: the
+// cell's clock, which never steps back. Cost: O(1) for cost 1, O(n) for cost n, O(log limit) at most once a
+// window for (4) and for what headers show. Compared with a deque of bookings in exact_window_test.cc.
+#ifndef WEIR_RATELIMIT_INTERNAL_EXACT_WINDOW_H_
+#define WEIR_RATELIMIT_INTERNAL_EXACT_WINDOW_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "weir/ratelimit/decision.h"
+#include "weir/ratelimit/internal/cell.h"
+#include "weir/ratelimit/internal/events.h"
+#include "weir/ratelimit/internal/params.h"
+
+namespace weir::ratelimit::internal {
+
+// A cell opened for work: words unpacked, to be written back by save().
+class ExactWindow {
+ public:
+  ExactWindow(const Params& params, Cell& cell, Slab& slab, std::int64_t now) noexcept
+      : p_(params), cell_(cell), slab_(slab), now_(now) {
+    const std::int64_t newest = cell.newest.mine();
+    const std::uint64_t meta = cell.meta.mine();
+    oldest_ = static_cast<std::uint32_t>(meta >> 32);
+    count_ = static_cast<std::uint32_t>(meta >> 16 & 0xffff);
+    head_ = static_cast<std::uint32_t>(meta & 0xffff);
+    ring_ = std::min(p_.limit == 0 ? 0 : p_.limit - 1, kInlineRing);
+    block_ = nullptr;
+    if (cell.block != kNoBlock) {
+      block_ = slab.at(cell.block);
+      ring_ = p_.limit - 1;
+    }
+    effective_ = std::max(now, newest);
+    at_ = instant(effective_, p_.shift);
+    due_ = p_.window_ticks + static_cast<std::uint32_t>(at_.ceil - at_.floor);
+    if (at_.floor - instant(newest, p_.shift).ceil >= p_.window_ticks) count_ = 0;  // all have left
+  }
+
+  std::int64_t effective() const noexcept { return effective_; }
+
+  // Would `cost` (1 to limit) more fit? If not, *wait is the time until they do.
+  bool fits(std::uint32_t cost, std::int64_t* wait) const noexcept {
+    if (count_ + cost <= p_.limit) return true;
+    const std::uint32_t tick = element(count_ + cost - p_.limit - 1);
+    if (left(tick)) return true;
+    *wait = leaves_at(tick) - now_;
+    return false;
+  }
+
+  // Makes room in memory for `cost` more; false = out of memory, nothing changed.
+  bool prepare(std::uint32_t cost) noexcept {
+    if (block_ != nullptr || count_ + cost <= ring_ + 1 || p_.block_words == 0) return true;
+    drop(expired());  // the inline ring goes on while what is live fits it
+    if (count_ + cost <= ring_ + 1) return true;
+    return grow();
+  }
+
+  // Books `cost` (at most limit) units now. What no longer fits the ring is the oldest, and goes.
+  void book(std::uint32_t cost) noexcept {
+    const auto tick = static_cast<std::uint32_t>(at_.ceil);
+    for (std::uint32_t i = 0; i < cost; ++i) {
+      if (count_ == ring_ + 1) drop(1);
+      push(tick);
+    }
+    if (age(oldest_) >= 2 * p_.window_ticks) drop(expired());  // (4)
+    cell_.newest.store(effective_);
+    save();
+  }
+
+  // Takes up to `cost` units booked at `when` out again, wherever they stand; fewer if they have left.
+  void refund(std::uint32_t cost, std::int64_t when) noexcept;
+
+  void describe(Decision& d) const noexcept;
+  void export_events(Events& out) const;
+
+ private:
+  static constexpr std::uint32_t kInlineRing = kInlineTicks - 1;
+
+  std::uint32_t age(std::uint32_t tick) const noexcept { return static_cast<std::uint32_t>(at_.ceil) - tick; }
+  bool left(std::uint32_t tick) const noexcept { return age(tick) >= due_; }
+  std::int64_t tick_start(std::uint32_t tick) const noexcept { return (at_.ceil - age(tick)) << p_.shift; }
+  std::int64_t leaves_at(std::uint32_t tick) const noexcept {
+    return (at_.ceil - age(tick) + p_.window_ticks) << p_.shift;
+  }
+
+  std::uint32_t& slot(std::uint32_t i) const noexcept {
+    return i < kInlineRing ? cell_.inline_[i] : block_[i - kInlineRing];
+  }
+  std::uint32_t wrap(std::uint32_t i) const noexcept { return i >= ring_ ? i - ring_ : i; }
+  // The i-th oldest booking.
+  std::uint32_t element(std::uint32_t i) const noexcept {
+    return i == 0 ? oldest_ : slot(wrap(head_ + i - 1));
+  }
+
+  void push(std::uint32_t tick) noexcept {
+    if (count_ == 0) {
+      oldest_ = tick;
+      head_ = 0;
+    } else {
+      slot(wrap(head_ + count_ - 1)) = tick;
+    }
+    ++count_;
+  }
+  void drop(std::uint32_t n) noexcept {
+    if (n == 0) return;
+    if (n >= count_) {
+      count_ = 0;
+      return;
+    }
+    oldest_ = element(n);
+    head_ = wrap(head_ + n);
+    count_ -= n;
+  }
+
+  // How many have left: binary search, the ticks are sorted by age.
+  std::uint32_t expired() const noexcept {
+    std::uint32_t low = 0;
+    std::uint32_t high = count_;
+    while (low < high) {
+      const std::uint32_t middle = (low + high) / 2;
+      if (left(element(middle))) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+
+  bool grow() noexcept;
+  void save() noexcept {
+    cell_.meta.store(std::uint64_t{oldest_} << 32 | std::uint64_t{count_} << 16 | head_);
+  }
+
+  const Params& p_;
+  Cell& cell_;
+  Slab& slab_;
+  std::int64_t now_;
+  std::int64_t effective_;  // max(now, newest): the present of this cell
+  Instant at_;              // the same in ticks
+  std::uint32_t due_;       // an age, counted from at_.ceil, at which a booking has left
+  std::uint32_t oldest_;
+  std::uint32_t count_;
+  std::uint32_t head_;
+  std::uint32_t ring_;  // cells in the ring now
+  std::uint32_t* block_;
+};
+
+// (5): refused for sure, without the lock. Fills retry_after, next_after, reset_after.
+inline bool exact_refuses(const FastParams& fast, std::uint64_t head, const Cell& cell, std::int64_t now,
+                          Decision& d) noexcept {
+  const auto limit = static_cast<std::uint32_t>(head >> 32);
+  const std::uint64_t meta = cell.meta.load();
+  if ((meta >> 16 & 0xffff) != limit) return false;
+  const auto shift = static_cast<unsigned>(head >> 8 & 0xff);
+  const auto window = static_cast<std::uint32_t>(fast.window.load());
+  const std::int64_t newest = cell.newest.load();
+  const std::int64_t effective = std::max(now, newest);
+  const Instant at = instant(effective, shift);
+  const std::int64_t last = instant(newest, shift).ceil;
+  if (at.floor - last >= window) return false;
+  const std::uint32_t age = static_cast<std::uint32_t>(at.ceil) - static_cast<std::uint32_t>(meta >> 32);
+  if (age >= window + static_cast<std::uint32_t>(at.ceil - at.floor)) return false;
+  d.retry_after = Duration{((at.ceil - age + window) << shift) - now};
+  d.next_after = d.retry_after;
+  d.reset_after = Duration{((last + window) << shift) - now};
+  return true;
+}
+
+}  // namespace weir::ratelimit::internal
+
+#endif  // WEIR_RATELIMIT_INTERNAL_EXACT_WINDOW_H_

@@ -1,0 +1,138 @@
+#include "weir/ratelimit/internal/shard.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace weir::ratelimit::internal {
+
+void Shard::use(Slot* slots, std::uint64_t* tags, std::uint32_t buckets,
+                std::span<std::uint32_t> sketch_cells, std::uint32_t sketch_width) noexcept {
+  slots_ = slots;
+  tags_ = tags;
+  buckets_ = buckets;
+  sketch.use(sketch_cells, sketch_width);
+}
+
+void Shard::set_params(const Params& next) {
+  params = next;
+  fast.store(next);
+  slab.reset(next.block_words);
+  sketch.set_window(next.algorithm == Algorithm::concurrency ? 0 : next.window_ns,
+                    next.algorithm == Algorithm::fixed_window);
+}
+
+std::uint8_t Shard::tag(std::uint32_t i) const noexcept {
+  return static_cast<std::uint8_t>(tags_[i / 8] >> (i % 8 * 8));
+}
+
+void Shard::set_tag(std::uint32_t i, std::uint8_t tag) noexcept {
+  const unsigned at = i % 8 * 8;
+  const std::uint64_t word = (tags_[i / 8] & ~(std::uint64_t{0xff} << at)) | std::uint64_t{tag} << at;
+  std::atomic_ref<std::uint64_t>(tags_[i / 8]).store(word, std::memory_order_release);
+}
+
+std::uint32_t Shard::free_in(std::uint32_t bucket) const noexcept {
+  std::uint32_t free = 0;
+  for (std::uint32_t i = 0; i < kWays; ++i) free += tag(bucket * kWays + i) == 0 ? 1 : 0;
+  return free;
+}
+
+void Shard::erase(Slot* slot, Keys& keys) noexcept {
+  slab.give(slot->cell.block);
+  set_tag(static_cast<std::uint32_t>(slot - slots_), 0);
+  keys.release();
+}
+
+bool Shard::forget_if_idle(std::uint32_t i, std::int64_t now, Keys& keys,
+                           std::span<Slot* const> pinned) noexcept {
+  Slot* slot = &slots_[i];
+  if (tag(i) == 0 || !fresh(params, slot->cell, now)) return false;
+  if (std::find(pinned.begin(), pinned.end(), slot) != pinned.end()) return false;
+  erase(slot, keys);
+  horizon = std::max(horizon, now);
+  ++evicted;
+  return true;
+}
+
+std::uint32_t Shard::evict_idle(std::int64_t now, std::uint32_t budget, Keys& keys,
+                                std::span<Slot* const> pinned) noexcept {
+  std::uint32_t gone = 0;
+  for (budget = std::min(budget, slot_count()); budget > 0; --budget) {
+    gone += forget_if_idle(hand_, now, keys, pinned) ? 1 : 0;
+    hand_ = hand_ + 1 == slot_count() ? 0 : hand_ + 1;
+  }
+  return gone;
+}
+
+Slot* Shard::add(const base::Hash128& key, std::int64_t now, Keys& keys,
+                 std::span<Slot* const> pinned) noexcept {
+  const Home home = home_of(key);
+  std::uint32_t first = free_in(home.first);
+  std::uint32_t second = free_in(home.second);
+  if (first + second == 0) {
+    // Both buckets are full: only their own idle keys can make room.
+    for (std::uint32_t i = 0; i < kLooks && first + second == 0; ++i) {
+      const std::uint32_t way = (hand_ + i / 2) % kWays;
+      const std::uint32_t in = i % 2 == 0 ? home.first : home.second;
+      if (forget_if_idle(in * kWays + way, now, keys, pinned)) ++(in == home.first ? first : second);
+    }
+    hand_ = hand_ + kLooks / 2 < slot_count() ? hand_ + kLooks / 2 : 0;
+    if (first + second == 0) return nullptr;
+  }
+  if (!keys.reserve()) {
+    if (evict_idle(now, kLooks, keys, pinned) == 0 || !keys.reserve()) return nullptr;
+  }
+  const std::uint32_t bucket = first >= second ? home.first : home.second;
+  std::uint32_t i = bucket * kWays;
+  while (tag(i) != 0) ++i;
+  Slot* slot = &slots_[i];
+  slot->cell.newest.store(0);
+  slot->cell.meta.store(0);
+  slot->cell.block = kNoBlock;
+  std::fill(std::begin(slot->cell.inline_), std::end(slot->cell.inline_), 0);
+  if (horizon > now) charge(params, slot->cell, slab, horizon, 0);  // (3)
+  slot->low.store(key.low);
+  slot->high.store(key.high);
+  set_tag(i, home.tag);
+  return slot;
+}
+
+std::uint32_t Shard::in_sketch(const base::Hash128& key, std::int64_t now, std::int64_t* present) noexcept {
+  if (sketch.empty()) return 0;
+  *present = sketch.advance(std::max(now, horizon));
+  return sketch.empty() ? 0 : sketch.estimate(key);
+}
+
+Decision Shard::decide_in_sketch(const base::Hash128& key, std::int64_t now, std::uint32_t cost, Want want,
+                                 Book book) noexcept {
+  const bool concurrency = params.algorithm == Algorithm::concurrency;
+  const std::int64_t present = sketch.advance(std::max(now, horizon));
+  const std::uint32_t room = std::min(params.limit, params.shown_limit);
+  if (cost == 0) cost = 1, book = Book::no;
+  std::uint32_t used = sketch.estimate(key);
+  Decision d;
+  d.limit = params.shown_limit;
+  d.charged_at = TimePoint{Duration{present}};
+  d.allowed = !params.deny_when_full && used <= room && cost <= room - used;
+  if (book == Book::yes) {
+    ++overflowed;
+    if (d.allowed || params.count_rejected) {
+      sketch.add(key, cost, concurrency);
+      used = sketch.estimate(key);
+    }
+  }
+  const Duration clear{concurrency ? 0 : params.deny_when_full ? params.window_ns : sketch.clear_at() - now};
+  if (!d.allowed) {
+    d.reason = params.shadow ? Reason::shadow : Reason::table_full;
+    d.allowed = params.shadow;
+    d.retry_after = clear;
+  }
+  if (want == Want::headers) {
+    d.remaining = params.deny_when_full || used > room ? 0 : room - used;
+    d.next_after = d.reset_after = clear;
+  }
+  return d;
+}
+
+}  // namespace weir::ratelimit::internal

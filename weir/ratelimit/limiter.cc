@@ -1,0 +1,109 @@
+// One cell, one lock. A refusal reads the cell under the lock's sequence and is done; everything else takes
+// the lock.
+#include "weir/ratelimit/limiter.h"
+
+#include <mutex>
+#include <utility>
+
+#include "weir/ratelimit/internal/core.h"
+
+namespace weir::ratelimit {
+
+using internal::Book;
+
+struct alignas(internal::kCacheLine) RateLimiter::State {
+  internal::SeqLock lock;
+  internal::FastParams fast{};
+  internal::Shared<std::int64_t> wall_offset{};  // wall minus monotonic, for fixed_window
+  alignas(internal::kCacheLine) internal::Cell cell{};
+  internal::Params params;
+  internal::Slab slab;
+  std::mutex policy_lock;
+  Policy policy;
+
+  std::int64_t line(Algorithm algorithm, TimePoint now) const noexcept {
+    const std::int64_t ns = now.time_since_epoch().count();
+    return algorithm == Algorithm::fixed_window ? ns + wall_offset.load() : ns;
+  }
+};
+
+RateLimiter::RateLimiter(const Policy& policy) : state_(std::make_unique<State>()) {
+  state_->policy = policy;
+  state_->params = internal::make_params(policy);
+  state_->fast.store(state_->params);
+  state_->slab.reset(state_->params.block_words);
+}
+
+RateLimiter::~RateLimiter() = default;
+
+Decision RateLimiter::allow_at(TimePoint now, std::uint32_t cost, Want want) noexcept {
+  State& s = *state_;
+  const std::uint64_t seen = s.lock.read_begin();
+  if (!internal::SeqLock::held(seen)) {
+    Decision d;
+    const Algorithm algorithm = internal::algorithm_of(s.fast.head.load());
+    if (internal::refuses(s.fast, s.cell, s.line(algorithm, now), cost, d) && s.lock.unchanged(seen))
+      return d;
+  }
+  internal::Held held(s.lock);
+  const std::int64_t line = s.line(s.params.algorithm, now);
+  Decision d = internal::decide(s.params, s.cell, s.slab, line, cost, want, Book::yes);
+  d.charged_at -= Duration{line - now.time_since_epoch().count()};
+  return d;
+}
+
+Decision RateLimiter::peek_at(TimePoint now) const noexcept {
+  State& s = *state_;
+  internal::Held held(s.lock);
+  return internal::decide(s.params, s.cell, s.slab, s.line(s.params.algorithm, now), 1, Want::headers,
+                          Book::no);
+}
+
+void RateLimiter::charge_at(TimePoint now, std::uint32_t cost) noexcept {
+  State& s = *state_;
+  internal::Held held(s.lock);
+  internal::charge(s.params, s.cell, s.slab, s.line(s.params.algorithm, now), cost);
+}
+
+void RateLimiter::refund_at(TimePoint now, std::uint32_t cost, TimePoint charged_at) noexcept {
+  State& s = *state_;
+  internal::Held held(s.lock);
+  internal::refund(s.params, s.cell, s.slab, s.line(s.params.algorithm, now), cost,
+                   s.line(s.params.algorithm, charged_at));
+}
+
+Result<void> RateLimiter::set_policy(TimePoint now, const Policy& policy) {
+  if (Result<void> ok = validate(policy); !ok) return ok;
+  State& s = *state_;
+  std::lock_guard guard(s.policy_lock);
+  const internal::Params next = internal::make_params(policy);
+  internal::Events events;
+  {
+    internal::Held held(s.lock);
+    const std::int64_t from = s.line(s.params.algorithm, now);
+    const std::int64_t to = s.line(next.algorithm, now);
+    internal::export_events(s.params, s.cell, s.slab, from, events);
+    for (internal::Event& event : events) event.at_ns += to - from;
+    s.cell.newest.store(0);
+    s.cell.meta.store(0);
+    s.cell.block = internal::kNoBlock;
+    std::fill(std::begin(s.cell.inline_), std::end(s.cell.inline_), 0);
+    s.slab.reset(next.block_words);
+    s.params = next;
+    s.fast.store(next);
+    internal::import_events(s.params, s.cell, s.slab, to, events);
+  }
+  s.policy = policy;
+  return {};
+}
+
+Policy RateLimiter::policy() const {
+  std::lock_guard guard(state_->policy_lock);
+  return state_->policy;
+}
+
+void RateLimiter::sync_wall(TimePoint now, WallTime wall) noexcept {
+  state_->wall_offset.store(wall.time_since_epoch().count() - now.time_since_epoch().count());
+}
+
+}  // namespace weir::ratelimit
