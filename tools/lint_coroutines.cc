@@ -1,17 +1,21 @@
 // Finds the temporaries that g++ 12 destroys twice.
 //
 // g++ 12.2 runs the destructor of some temporaries twice when their full expression contains co_await:
-// aggregates built with braces, and lambdas that capture (seen under AddressSanitizer; no warning says so). The
-// cure is to give the thing a name first, so that is the rule of the house; this program holds the sources to it.
+// aggregates built with braces, and lambdas that capture (seen under AddressSanitizer; no warning says so).
+// The cure is to give the thing a name first, so that is the rule of the house; this program holds the
+// sources to it.
 //
 //   lint_coroutines PATH...              every .h and .cc below; exit 0 clean, 1 findings, 2 usage
 //   lint_coroutines --self-test FILE...  findings must stand exactly on the lines marked `// trap`
 //
-// It reads tokens, not types. A statement (up to `;` or a block) with co_await or co_yield of its own must hold
-//   (1) no braces that build a temporary, unless the type is known to have a constructor (kConstructed below);
+// It reads tokens, not types. A statement (up to `;` or a block) with co_await or co_yield of its own must
+// hold
+//   (1) no braces that build a temporary, unless the type is known to have a constructor (kConstructed
+//       below);
 //   (2) no lambda that captures anything.
 // And since a default argument is a temporary of the calling expression,
-//   (3) a function that returns a Task has no parameter with `= {...}` or `= Type{...}`, with the same exception.
+//   (3) a function that returns a Task has no parameter with `= {...}` or `= Type{...}`, with the same
+//       exception.
 // The body of a lambda is made of statements of its own. A variable's own braces, `Type name{...}`, are no
 // temporary. A line that is right for a reason that tokens do not show says so: `// coroutine-lint: reason`.
 #include <algorithm>
@@ -28,7 +32,8 @@
 
 namespace {
 
-// Types whose braces call a constructor: they are not aggregates, and g++ handles them. Last word of the name.
+// Types whose braces call a constructor: they are not aggregates, and g++ handles them. Last word of the
+// name.
 constexpr std::array<std::string_view, 24> kConstructed = {
     "string",       "string_view", "Duration", "TimePoint", "nanoseconds", "microseconds",
     "milliseconds", "seconds",     "minutes",  "hours",     "Error",       "Result",
@@ -249,8 +254,8 @@ class Linter {
     return !(is_word(previous) || previous == ")" || previous == "]" || previous == ">");
   }
 
-  // Whether the brace at at_ opens a block: after a head in parentheses, a keyword, a type behind `->`, or in a
-  // statement that defines a class, an enumeration or a namespace.
+  // Whether the brace at at_ opens a block: after a head in parentheses, a keyword, a type behind `->`, or in
+  // a statement that defines a class, an enumeration or a namespace.
   bool is_block(std::size_t begin) const {
     const std::string& previous = before(at_);
     if (at_ == begin) return true;
