@@ -115,7 +115,8 @@ bool BodyDecoder::read_size(char c) noexcept {
 
 // chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ); the value is a token or a quoted-string.
 bool BodyDecoder::read_extension(char c) noexcept {
-  if (c != '\r' && ++extension_bytes_ > kExtensionMax) return refuse("chunk_extension_too_long", "RFC 9112 7.1.1");
+  if (c != '\r' && ++extension_bytes_ > kExtensionMax)
+    return refuse("chunk_extension_too_long", "RFC 9112 7.1.1");
   if (++overhead_ > kOverheadMax) return refuse("chunk_overhead", "RFC 9112 7.1.1");
   if (c == '\n') return refuse("bare_lf", "RFC 9112 7.1.1");
   if (chunk_ == Chunk::ext_quoted || chunk_ == Chunk::ext_escape) {

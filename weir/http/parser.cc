@@ -251,7 +251,8 @@ Parse RequestParser::finish(RequestHead& head) {
     head.content_length = s.length;
   }
   // A client must not send content with TRACE (RFC 9110 9.3.8), and an echo of it serves only an attacker.
-  if (head.method == Method::trace && (s.chunked || s.length > 0)) return fail(400, "trace_content", "RFC 9110 9.3.8");
+  if (head.method == Method::trace && (s.chunked || s.length > 0))
+    return fail(400, "trace_content", "RFC 9110 9.3.8");
   // Of a 1.0 client, or with no content to come, the expectation is ignored (RFC 9110 10.1.1).
   head.expect_continue = s.expects && s.version_minor == 1 && (s.chunked || s.length > 0);
   head.keep_alive = !s.close && (s.version_minor == 1 || s.keep_alive);

@@ -45,7 +45,8 @@ TEST(RefusedRequests, AreRefusedAlikeAtEveryCut) {
     const Reading whole = read_request(one.bytes);
     for (const auto& cuts : all_cuts(one.bytes.size())) {
       const Reading cut = read_request(one.bytes, cuts);
-      ASSERT_EQ(cut, whole) << "first cut at " << cuts.front() << ": " << cut.what << " instead of " << whole.what;
+      ASSERT_EQ(cut, whole) << "first cut at " << cuts.front() << ": " << cut.what << " instead of "
+                            << whole.what;
     }
   }
 }

@@ -45,7 +45,8 @@ TEST(RefusedResponses, AreRefusedAlikeAtEveryCut) {
     const Reading whole = read_response(one.bytes, one.method);
     for (const auto& cuts : all_cuts(one.bytes.size())) {
       const Reading cut = read_response(one.bytes, one.method, false, cuts);
-      ASSERT_EQ(cut, whole) << "first cut at " << cuts.front() << ": " << cut.what << " instead of " << whole.what;
+      ASSERT_EQ(cut, whole) << "first cut at " << cuts.front() << ": " << cut.what << " instead of "
+                            << whole.what;
     }
   }
 }
@@ -94,7 +95,8 @@ TEST(AcceptedResponses, AreIncompleteWhenCutOff) {
 
 // After a 1xx the same parser, reset, reads the final answer behind it.
 TEST(ResponseParser, ReadsOnBehindInformationalAnswers) {
-  const std::string_view bytes = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 204 x\r\n\r\n";
+  const std::string_view bytes =
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 204 x\r\n\r\n";
   ResponseParser parser;
   ResponseHead head;
   std::string_view rest = bytes;

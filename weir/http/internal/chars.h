@@ -2,8 +2,8 @@
 //
 // One 256-entry table answers for single bytes. The two long scans (field values, request targets) look at 16 bytes
 // at a time with SSE2, which every x86-64 has; other machines take the table loop below them. All scans stay inside
-// [at, end): nothing is read past the end of the input. Both loops give the same answer: chars_test in
-// message_test.cc compares them with a plain one for every byte value at every offset.
+// [at, end): nothing is read past the end of the input. message_test.cc compares the wide scans with the table for
+// every byte value at every offset.
 #ifndef WEIR_HTTP_INTERNAL_CHARS_H_
 #define WEIR_HTTP_INTERNAL_CHARS_H_
 

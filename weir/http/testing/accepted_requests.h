@@ -37,7 +37,8 @@ inline void add_accepted_lines(std::vector<AcceptedRequest>& cases) {
       {"method in lower case is another method", line("get / HTTP/1.1"), "get / @a 1.1 keep none"},
       {"method with a hyphen", line("M-SEARCH * HTTP/1.1").replace(9, 1, "/"), "M-SEARCH / @a 1.1 keep none"},
       {"method of all marks", line("!#$%&'*+-.^_`|~ / HTTP/1.1"), "!#$%&'*+-.^_`|~ / @a 1.1 keep none"},
-      {"method of 32 bytes", line(std::string(32, 'M') + " / HTTP/1.1"), std::string(32, 'M') + " / @a 1.1 keep none"},
+      {"method of 32 bytes", line(std::string(32, 'M') + " / HTTP/1.1"),
+       std::string(32, 'M') + " / @a 1.1 keep none"},
       {"one empty line first", "\r\n" + get(""), "GET / @a 1.1 keep none"},
       {"query", line("GET /a?b=c HTTP/1.1"), "GET /a?b=c @a 1.1 keep none"},
       {"empty query", line("GET /a? HTTP/1.1"), "GET /a? @a 1.1 keep none"},
@@ -58,25 +59,28 @@ inline void add_accepted_lines(std::vector<AcceptedRequest>& cases) {
       {"absolute target, scheme in capitals", line("GET HTTP://a/b HTTP/1.1"), "GET /b @a 1.1 keep none"},
       {"absolute https target", line("GET https://a/ HTTP/1.1"), "GET / @a 1.1 keep none"},
       {"absolute target without path", line("GET http://a HTTP/1.1"), "GET / @a 1.1 keep none"},
-      {"absolute target without path, with query", line("GET http://a?b HTTP/1.1"), "GET /?b @a 1.1 keep none"},
+      {"absolute target without path, with query", line("GET http://a?b HTTP/1.1"),
+       "GET /?b @a 1.1 keep none"},
       {"absolute target, host in other case", line("GET http://A/ HTTP/1.1"), "GET / @a 1.1 keep none"},
       {"absolute target with port", "GET http://a:8080/ HTTP/1.1\r\nHost: a:8080\r\n\r\n",
        "GET / @a:8080 1.1 keep none", "Host=a:8080;"},
       {"absolute options of the server", line("OPTIONS http://a HTTP/1.1"), "OPTIONS * @a 1.1 keep none"},
       {"absolute options of the root", line("OPTIONS http://a/ HTTP/1.1"), "OPTIONS / @a 1.1 keep none"},
       {"absolute options with query", line("OPTIONS http://a?b HTTP/1.1"), "OPTIONS /?b @a 1.1 keep none"},
-      {"absolute target on 1.0 without host", "GET http://b/c HTTP/1.0\r\n\r\n", "GET /c @b 1.0 close none", ""},
+      {"absolute target on 1.0 without host", "GET http://b/c HTTP/1.0\r\n\r\n", "GET /c @b 1.0 close none",
+       ""},
       {"http/1.0", "GET / HTTP/1.0\r\nHost: a\r\n\r\n", "GET / @a 1.0 close none"},
       {"http/1.0 without host", "GET / HTTP/1.0\r\n\r\n", "GET / @ 1.0 close none", ""},
-      {"http/1.0 with keep-alive", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "GET / @ 1.0 keep none",
-       "-Connection=keep-alive;"},
-      {"http/1.0 with Keep-Alive", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "GET / @ 1.0 keep none",
-       "-Connection=Keep-Alive;"},
+      {"http/1.0 with keep-alive", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+       "GET / @ 1.0 keep none", "-Connection=keep-alive;"},
+      {"http/1.0 with Keep-Alive", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
+       "GET / @ 1.0 keep none", "-Connection=Keep-Alive;"},
       {"http/1.0 with keep-alive and close", "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
        "GET / @ 1.0 close none", "-Connection=keep-alive, close;"},
       {"http/1.0 post", "POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi", "POST / @ 1.0 close length:2",
        "Content-Length=2;", "hi"},
-      {"http/1.0 expectation is ignored", "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
+      {"http/1.0 expectation is ignored",
+       "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
        "POST / @ 1.0 close length:2", "Expect=100-continue;Content-Length=2;", "hi"},
   };
   cases.insert(cases.end(), more.begin(), more.end());
@@ -84,9 +88,9 @@ inline void add_accepted_lines(std::vector<AcceptedRequest>& cases) {
 
 inline void add_accepted_hosts(std::vector<AcceptedRequest>& cases) {
   for (const std::string_view host :
-       {"example.com", "EXAMPLE.com", "example.com:80", "example.com:0", "example.com:65535", "localhost", "a-b_c.d~e",
-        "xn--bcher-kva.example", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080", "[2001:db8::8:800:200c:417a]",
-        "[1:2:3:4:5:6:7:8]", "[::ffff:192.0.2.1]", "[1::]", "example.com."}) {
+       {"example.com", "EXAMPLE.com", "example.com:80", "example.com:0", "example.com:65535", "localhost",
+        "a-b_c.d~e", "xn--bcher-kva.example", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080",
+        "[2001:db8::8:800:200c:417a]", "[1:2:3:4:5:6:7:8]", "[::ffff:192.0.2.1]", "[1::]", "example.com."}) {
     AcceptedRequest one;
     one.name = host;
     one.bytes = only("Host: " + std::string(host) + "\r\n");
@@ -158,25 +162,27 @@ inline void add_accepted_connections(std::vector<AcceptedRequest>& cases) {
        "Host=a;-X-A=b;-X-A=c;-X-B=d;-Connection=x-a,x-b;"},
       {"nominated end-to-end fields stay",
        get("Connection: host, authorization, cookie, content-type, cache-control, via, content-length\r\n"
-           "Authorization: x\r\nCookie: a=b\r\nContent-Type: t/p\r\nCache-Control: no-store\r\nVia: 1.1 p\r\n"),
+           "Authorization: x\r\nCookie: a=b\r\nContent-Type: t/p\r\nCache-Control: no-store\r\nVia: 1.1 "
+           "p\r\n"),
        plain,
        "Host=a;-Connection=host, authorization, cookie, content-type, cache-control, via, content-length;"
        "Authorization=x;Cookie=a=b;Content-Type=t/p;Cache-Control=no-store;Via=1.1 p;"},
       {"nominated identity goes", get("Connection: X-Passport\r\nX-Passport: e30=\r\n"), plain,
        "Host=a;-Connection=X-Passport;-X-Passport=e30=;"},
       {"hop-by-hop fields",
-       get("Keep-Alive: timeout=5\r\nTE: trailers\r\nTrailer: X-T\r\nUpgrade: h2c\r\nProxy-Connection: keep-alive\r\n"
+       get("Keep-Alive: timeout=5\r\nTE: trailers\r\nTrailer: X-T\r\nUpgrade: h2c\r\nProxy-Connection: "
+           "keep-alive\r\n"
            "Proxy-Authorization: Basic eA==\r\nHTTP2-Settings: AAMA\r\n"),
        plain,
        "Host=a;-Keep-Alive=timeout=5;-TE=trailers;-Trailer=X-T;-Upgrade=h2c;-Proxy-Connection=keep-alive;"
        "-Proxy-Authorization=Basic eA==;-HTTP2-Settings=AAMA;"},
       {"websocket handshake",
-       get("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), plain,
-       "Host=a;-Connection=Upgrade;-Upgrade=websocket;Sec-WebSocket-Key=dGhlIHNhbXBsZSBub25jZQ==;"},
-      {"h2c upgrade", get("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"), plain,
-       "Host=a;-Connection=Upgrade, HTTP2-Settings;-Upgrade=h2c;-HTTP2-Settings=AAMA;"},
-      {"framing for CGI", get("Content_Length: 5\r\nTransfer.Encoding: chunked\r\nContent_Type: a/b\r\n"), plain,
-       "Host=a;-Content_Length=5;-Transfer.Encoding=chunked;Content_Type=a/b;"},
+       get("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"),
+       plain, "Host=a;-Connection=Upgrade;-Upgrade=websocket;Sec-WebSocket-Key=dGhlIHNhbXBsZSBub25jZQ==;"},
+      {"h2c upgrade", get("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"),
+       plain, "Host=a;-Connection=Upgrade, HTTP2-Settings;-Upgrade=h2c;-HTTP2-Settings=AAMA;"},
+      {"framing for CGI", get("Content_Length: 5\r\nTransfer.Encoding: chunked\r\nContent_Type: a/b\r\n"),
+       plain, "Host=a;-Content_Length=5;-Transfer.Encoding=chunked;Content_Type=a/b;"},
   };
   cases.insert(cases.end(), more.begin(), more.end());
 }
@@ -195,14 +201,14 @@ inline void add_accepted_bodies(std::vector<AcceptedRequest>& cases) {
   const std::string te = "Host=a;-Transfer-Encoding=chunked;";
   const std::string head = "POST / @a 1.1 keep chunked";
   const std::vector<AcceptedRequest> rest = {
-      {"body of any bytes", post("Content-Length: 4\r\n", text("\0\x01\xff\x80")), "POST / @a 1.1 keep length:4",
-       "Host=a;Content-Length=4;", text("\0\x01\xff\x80")},
+      {"body of any bytes", post("Content-Length: 4\r\n", text("\0\x01\xff\x80")),
+       "POST / @a 1.1 keep length:4", "Host=a;Content-Length=4;", text("\0\x01\xff\x80")},
       {"length with space around", post("Content-Length:  5 \t\r\n", "hello"), "POST / @a 1.1 keep length:5",
        "Host=a;Content-Length=5;", "hello"},
-      {"get with content", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", "GET / @a 1.1 keep length:2",
-       "Host=a;Content-Length=2;", "hi"},
-      {"head with content", "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", "HEAD / @a 1.1 keep length:2",
-       "Host=a;Content-Length=2;", "hi"},
+      {"get with content", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+       "GET / @a 1.1 keep length:2", "Host=a;Content-Length=2;", "hi"},
+      {"head with content", "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+       "HEAD / @a 1.1 keep length:2", "Host=a;Content-Length=2;", "hi"},
       {"options with content", "OPTIONS * HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
        "OPTIONS * @a 1.1 keep length:2", "Host=a;Content-Length=2;", "hi"},
       {"delete with content", "DELETE /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
@@ -232,21 +238,25 @@ inline void add_accepted_bodies(std::vector<AcceptedRequest>& cases) {
       {"empty quotes", chunks("5;a=\"\"\r\nhello\r\n0\r\n\r\n"), head, te, "hello"},
       {"many extensions", chunks("5;a;b=c;d=\"e\";f\r\nhello\r\n0\r\n\r\n"), head, te, "hello"},
       {"extension with bad white space", chunks("5; a = b ; c\r\nhello\r\n0\r\n\r\n"), head, te, "hello"},
-      {"extension of 256 bytes", chunks("5;" + std::string(256, 'a') + "\r\nhello\r\n0\r\n\r\n"), head, te, "hello"},
-      {"signed chunks", chunks(repeat("5;chunk-signature=" + std::string(64, 'f') + "\r\nhello\r\n", 100) + "0\r\n\r\n"),
-       head, te, repeat("hello", 100)},
+      {"extension of 256 bytes", chunks("5;" + std::string(256, 'a') + "\r\nhello\r\n0\r\n\r\n"), head, te,
+       "hello"},
+      {"signed chunks",
+       chunks(repeat("5;chunk-signature=" + std::string(64, 'f') + "\r\nhello\r\n", 100) + "0\r\n\r\n"), head,
+       te, repeat("hello", 100)},
       {"trailer", chunks("5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"), head, te, "hello"},
       {"trailers", chunks("0\r\nX-A: b\r\nX-C:\r\nGrpc-Status:0\r\n\r\n"), head, te},
-      {"trailer that stole a name of ours", chunks("0\r\nX-Passport: e30=\r\nX_Passport: e30=\r\n\r\n"), head, te},
+      {"trailer that stole a name of ours", chunks("0\r\nX-Passport: e30=\r\nX_Passport: e30=\r\n\r\n"), head,
+       te},
       {"trailer with a long name", chunks("0\r\n" + std::string(100, 'a') + ": b\r\n\r\n"), head, te},
-      {"trailer whose name only begins like a forbidden one", chunks("0\r\nContent-Lengths: b\r\n\r\n"), head, te},
+      {"trailer whose name only begins like a forbidden one", chunks("0\r\nContent-Lengths: b\r\n\r\n"), head,
+       te},
       {"32 trailers", chunks("0\r\n" + repeat("X-A: b\r\n", 32) + "\r\n"), head, te},
       {"chunked in capitals", post("Transfer-Encoding: CHUNKED\r\n", "1\r\nx\r\n0\r\n\r\n"), head,
        "Host=a;-Transfer-Encoding=CHUNKED;", "x"},
       {"chunked with space around", post("Transfer-Encoding: \t chunked \t\r\n", "1\r\nx\r\n0\r\n\r\n"), head,
        "Host=a;-Transfer-Encoding=chunked;", "x"},
-      {"te announces trailers", post("TE: trailers, deflate;q=0.5\r\nConnection: TE\r\n"), "POST / @a 1.1 keep none",
-       "Host=a;-TE=trailers, deflate;q=0.5;-Connection=TE;"},
+      {"te announces trailers", post("TE: trailers, deflate;q=0.5\r\nConnection: TE\r\n"),
+       "POST / @a 1.1 keep none", "Host=a;-TE=trailers, deflate;q=0.5;-Connection=TE;"},
   };
   more.insert(more.end(), rest.begin(), rest.end());
   cases.insert(cases.end(), more.begin(), more.end());

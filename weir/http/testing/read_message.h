@@ -20,23 +20,27 @@ enum class Outcome : std::uint8_t { incomplete, complete, refused };
 
 struct Reading {
   Outcome outcome = Outcome::incomplete;
-  int status = 0;         // refused
-  std::string what;       // refused
-  std::string section;    // refused
-  std::string head;       // summary, once the head is complete
-  std::string fields;     // "name=value;" each, hop-by-hop ones marked with '-'
-  std::string body;       // decoded so far
-  std::size_t used = 0;   // bytes consumed in all; what follows is another message
+  int status = 0;        // refused
+  std::string what;      // refused
+  std::string section;   // refused
+  std::string head;      // summary, once the head is complete
+  std::string fields;    // "name=value;" each, hop-by-hop ones marked with '-'
+  std::string body;      // decoded so far
+  std::size_t used = 0;  // bytes consumed in all; what follows is another message
 
   bool operator==(const Reading&) const = default;
 };
 
 inline std::string body_text(BodyKind kind, std::uint64_t length) {
   switch (kind) {
-    case BodyKind::none: return "none";
-    case BodyKind::length: return "length:" + std::to_string(length);
-    case BodyKind::chunked: return "chunked";
-    case BodyKind::until_close: return "until_close";
+    case BodyKind::none:
+      return "none";
+    case BodyKind::length:
+      return "length:" + std::to_string(length);
+    case BodyKind::chunked:
+      return "chunked";
+    case BodyKind::until_close:
+      return "until_close";
   }
   return "?";
 }
@@ -70,7 +74,8 @@ inline std::string summary(const ResponseHead& head) {
   text.append(head.version_minor == 1 ? " 1.1" : " 1.0");
   text.append(head.keep_alive ? " keep " : " close ");
   text.append(body_text(head.body, head.content_length));
-  if (head.said_length && head.body != BodyKind::length) text += " [" + std::to_string(*head.said_length) + "]";
+  if (head.said_length && head.body != BodyKind::length)
+    text += " [" + std::to_string(*head.said_length) + "]";
   return text;
 }
 

@@ -84,7 +84,9 @@ std::string text(const char (&literal)[N]) {
 // A request line, with all else in order.
 inline std::string line(const std::string& request_line) { return request_line + "\r\nHost: a\r\n\r\n"; }
 // Field lines (each with its CRLF) of a request that has its Host.
-inline std::string get(const std::string& fields) { return "GET / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n"; }
+inline std::string get(const std::string& fields) {
+  return "GET / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n";
+}
 inline std::string post(const std::string& fields, const std::string& body = {}) {
   return "POST / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n" + body;
 }
@@ -129,7 +131,8 @@ inline void add_request_lines(std::vector<RefusedRequest>& cases) {
       {"http/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", kUnsupported},
       {"redis", "*1\r\n$4\r\nPING\r\n", kLine},
       {"smtp", "EHLO example.com\r\n", kLine},
-      {"proxy protocol v1", "PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", kVersion},
+      {"proxy protocol v1", "PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+       kVersion},
       {"method only", line("GET"), kLine},
       {"method and space only", line("GET "), kLine},
       {"no target", line("GET  HTTP/1.1"), kLine},
@@ -377,13 +380,16 @@ inline void add_lengths(std::vector<RefusedRequest>& cases) {
       {"space before the colon of cl", post("Content-Length : 5\r\n"), kSpace},
       {"folded cl", post("Content-Length:\r\n 5\r\n"), kCl},
       {"cl behind a long name (CVE-2021-40346)",
-       post("Content-Length0" + std::string(255, 'a') + ":\r\nContent-Length: 60\r\nContent-Length: 5\r\n"), kTwoCl},
+       post("Content-Length0" + std::string(255, 'a') + ":\r\nContent-Length: 60\r\nContent-Length: 5\r\n"),
+       kTwoCl},
   };
   cases.insert(cases.end(), more.begin(), more.end());
 }
 
 inline void add_codings(std::vector<RefusedRequest>& cases) {
-  const auto te = [](const std::string& value) { return post("Transfer-Encoding: " + value + "\r\n", "0\r\n\r\n"); };
+  const auto te = [](const std::string& value) {
+    return post("Transfer-Encoding: " + value + "\r\n", "0\r\n\r\n");
+  };
   const std::vector<RefusedRequest> more = {
       {"te gzip, then cl", post("Transfer-Encoding: gzip\r\nContent-Length: 5\r\n", "hello"), kTe},
       {"cl, then te gzip", post("Content-Length: 5\r\nTransfer-Encoding: gzip\r\n", "hello"), kTe},
@@ -413,7 +419,10 @@ inline void add_codings(std::vector<RefusedRequest>& cases) {
       {"te with a colon", te(": chunked"), kTe},
       {"te with a bracket", te("[chunked]"), kTe},
       {"te not ascii", te("chunked\xa0"), kTe},
-      {"te with 0xff", te("\xff" "chunked"), kTe},
+      {"te with 0xff",
+       te("\xff"
+          "chunked"),
+       kTe},
       {"te vertical tab", te("\vchunked"), kValue},
       {"te form feed", te("\fchunked"), kValue},
       {"te nul behind", te(text("chunked\0")), kValue},
@@ -421,7 +430,8 @@ inline void add_codings(std::vector<RefusedRequest>& cases) {
       {"te bare cr behind", te("chunked\r"), kBareCr},
       {"te bare lf before", post("Transfer-Encoding:\nchunked\r\n"), kBareLf},
       {"te folded", post("Transfer-Encoding:\r\n chunked\r\n"), kTe},
-      {"te folded with cl", post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n , identity\r\n"), kClAndTe},
+      {"te folded with cl", post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n , identity\r\n"),
+       kClAndTe},
       {"te folded behind its value", post("Transfer-Encoding: chunked\r\n , gzip\r\n"), kFold},
       {"te fold of another field", post("X-A: b\r\n Transfer-Encoding: chunked\r\n"), kFold},
       {"space before the colon of te", post("Transfer-Encoding : chunked\r\n"), kSpace},
@@ -429,21 +439,25 @@ inline void add_codings(std::vector<RefusedRequest>& cases) {
       {"space before te", post(" Transfer-Encoding: chunked\r\n"), kFold},
       {"control before te", post("\x01Transfer-Encoding: chunked\r\n"), kName},
       {"two te", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), kTwoTe},
-      {"te chunked, then te identity", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"), kTwoTe},
+      {"te chunked, then te identity", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"),
+       kTwoTe},
       {"te gzip, then te chunked", post("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"), kTe},
       {"te on 1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", kTe10},
-      {"te and cl on 1.0",
-       "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello", kTe10},
+      {"te and cl on 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello",
+       kTe10},
       {"te identity on 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: identity\r\n\r\n", kTe10},
       {"cl and te", post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), kClAndTe},
       {"te and cl", post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), kClAndTe},
       {"cl zero and te", post("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), kClAndTe},
       {"cl and te with connection close",
-       post("Connection: close\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\nG"), kClAndTe},
+       post("Connection: close\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\nG"),
+       kClAndTe},
       {"cl.te with a request inside",
-       post("Content-Length: 35\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\nGET /admin HTTP/1.1\r\nX: x"), kClAndTe},
+       post("Content-Length: 35\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\nGET /admin HTTP/1.1\r\nX: x"),
+       kClAndTe},
       {"te.cl with a request inside",
-       post("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "1c\r\nGET /admin HTTP/1.1\r\nX: xx\r\n0\r\n\r\n"),
+       post("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+            "1c\r\nGET /admin HTTP/1.1\r\nX: xx\r\n0\r\n\r\n"),
        kClAndTe},
       {"cl with plus and te", post("Transfer-Encoding: chunked\r\nContent-Length: +5\r\n"), kCl},
       {"cl and te in capitals", post("CONTENT-LENGTH: 5\r\nTRANSFER-ENCODING: CHUNKED\r\n"), kClAndTe},
@@ -507,7 +521,8 @@ inline void add_chunks(std::vector<RefusedRequest>& cases) {
       {"extension with a bare lf in quotes", chunks("5;a=\"\n\"\r\nhello\r\n0\r\n\r\n"), kExtensionLf},
       {"extension ends in lf", chunks("5;a\nhello\r\n0\r\n\r\n"), kExtensionLf},
       {"extension of the last chunk ends in lf", chunks("0;a\n\r\n"), kExtensionLf},
-      {"extension of 257 bytes", chunks("5;" + std::string(257, 'a') + "\r\nhello\r\n0\r\n\r\n"), kExtensionLong},
+      {"extension of 257 bytes", chunks("5;" + std::string(257, 'a') + "\r\nhello\r\n0\r\n\r\n"),
+       kExtensionLong},
       {"extension without end", chunks("5;a=" + std::string(100'000, 'b')), kExtensionLong},
       {"extensions all over", chunks(repeat("1;" + std::string(250, 'a') + "\r\nx\r\n", 70)), kOverhead},
       {"lf instead of the last crlf", chunks("0\r\n\n"), kBareLf},
@@ -517,13 +532,39 @@ inline void add_chunks(std::vector<RefusedRequest>& cases) {
 }
 
 inline void add_trailers(std::vector<RefusedRequest>& cases) {
-  const auto trailer = [](const std::string& lines) { return chunks("5\r\nhello\r\n0\r\n" + lines + "\r\n"); };
-  for (const std::string_view name :
-       {"Content-Length", "Transfer-Encoding", "Host", "Connection", "TE", "Trailer", "Upgrade", "Keep-Alive",
-        "Proxy-Connection", "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate", "Cookie",
-        "Set-Cookie", "Content-Type", "Content-Encoding", "Cache-Control", "Expect", "Max-Forwards", "Forwarded",
-        "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix",
-        "X-Real-IP", "Idempotency-Key", "content-length", "TRANSFER-ENCODING"})
+  const auto trailer = [](const std::string& lines) {
+    return chunks("5\r\nhello\r\n0\r\n" + lines + "\r\n");
+  };
+  for (const std::string_view name : {"Content-Length",
+                                      "Transfer-Encoding",
+                                      "Host",
+                                      "Connection",
+                                      "TE",
+                                      "Trailer",
+                                      "Upgrade",
+                                      "Keep-Alive",
+                                      "Proxy-Connection",
+                                      "Authorization",
+                                      "Proxy-Authorization",
+                                      "WWW-Authenticate",
+                                      "Proxy-Authenticate",
+                                      "Cookie",
+                                      "Set-Cookie",
+                                      "Content-Type",
+                                      "Content-Encoding",
+                                      "Cache-Control",
+                                      "Expect",
+                                      "Max-Forwards",
+                                      "Forwarded",
+                                      "X-Forwarded-For",
+                                      "X-Forwarded-Host",
+                                      "X-Forwarded-Proto",
+                                      "X-Forwarded-Port",
+                                      "X-Forwarded-Prefix",
+                                      "X-Real-IP",
+                                      "Idempotency-Key",
+                                      "content-length",
+                                      "TRANSFER-ENCODING"})
     cases.push_back({name, trailer(std::string(name) + ": 5\r\n"), kTrailer});
   const std::vector<RefusedRequest> more = {
       {"forbidden second trailer", trailer("X-A: b\r\nContent-Length: 5\r\n"), kTrailer},
@@ -552,7 +593,8 @@ inline void add_bounds(std::vector<RefusedRequest>& cases) {
       {"field line of 8193 bytes", get("X-A: " + std::string(8188, 'a') + "\r\n"), kLineLong},
       {"value without end", "GET / HTTP/1.1\r\nX-A: " + std::string(100'000, 'a'), kLineLong},
       {"name without end", "GET / HTTP/1.1\r\n" + std::string(100'000, 'a'), kLineLong},
-      {"head over 32 KiB", only("Host: a\r\n" + repeat("X-A: " + std::string(8000, 'a') + "\r\n", 5)), kHeadLarge},
+      {"head over 32 KiB", only("Host: a\r\n" + repeat("X-A: " + std::string(8000, 'a') + "\r\n", 5)),
+       kHeadLarge},
       {"cookie of 100 KB", get("Cookie: a=" + std::string(100'000, 'b') + "\r\n"), kLineLong},
   };
   cases.insert(cases.end(), more.begin(), more.end());
