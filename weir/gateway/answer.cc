@@ -1,0 +1,81 @@
+#include "weir/gateway/answer.h"
+
+#include "weir/gateway/client_watch.h"
+#include "weir/gateway/plan.h"
+
+namespace weir::gateway {
+namespace {
+
+bool same_name(const http::Field& a, const http::Field& b) {
+  if (a.id != http::Name::other || b.id != http::Name::other) return a.id == b.id;
+  return base::iequals(a.name, b.name);
+}
+
+// RFC 9110 6.4.1 and 8.6: these never have a body, and 1xx and 204 no Content-Length either.
+bool status_has_body(int status) { return status >= 200 && status != 204 && status != 304; }
+
+}  // namespace
+
+void finish_answer_head(Exchange& exchange, AnswerHead& head) {
+  const auto& added = exchange.answer_fields();
+  if (!head.fields.empty()) {
+    head.fields.remove_if([&](const http::Field& field) {
+      for (const http::Field& ours : added)
+        if (same_name(field, ours)) return true;
+      return false;
+    });
+  }
+  for (const http::Field& field : added) head.fields.add(field);
+  if (exchange.route != nullptr) {
+    const config::HeaderEdit& edit = exchange.route->options.response_headers;
+    if (!edit.remove.empty() || !edit.set.empty()) {
+      head.fields.remove_if([&](const http::Field& field) {
+        for (const std::string& name : edit.remove)
+          if (base::iequals(field.name, name)) return true;
+        for (const auto& [name, value] : edit.set)
+          if (base::iequals(field.name, name)) return true;
+        return false;
+      });
+      for (const auto& [name, value] : edit.set) head.fields.add({name, value, http::parse_name(name), false});
+    }
+  }
+  head.fields.add({"Via", "1.1 weir", http::Name::via, false});
+}
+
+async::Task<void> send_own_answer(Exchange& exchange) {
+  AnswerHead& head = exchange.answer;
+  head.clear();
+  head.status = exchange.own.status;
+  exchange.record.status = head.status;
+  const bool body = status_has_body(head.status);
+  if (body) {
+    if (!exchange.own.content_type.empty())
+      head.fields.add({"Content-Type", exchange.own.content_type, http::Name::content_type, false});
+    head.content_length = exchange.own.body.size();
+    head.says_length = true;
+  }
+  head.fields.add({"Date", exchange.worker.http_date(), http::Name::date, false});
+  finish_answer_head(exchange, head);
+  const bool send_body = body && exchange.request.method != http::Method::head;
+  head.body = send_body ? http::BodyKind::length : http::BodyKind::none;
+  exchange.downstream->start_answer(head);
+  co_await drain_answer(exchange, send_body ? exchange.own.body : std::string_view{});
+}
+
+async::Task<void> drain_answer(Exchange& exchange, std::string_view payload) {
+  Downstream& client = *exchange.downstream;
+  ClientWatch watch(exchange);
+  for (;;) {
+    payload.remove_prefix(client.write_answer(payload, true));
+    if (client.answer_finished() || client.gone()) break;
+    const io::Wake wake = co_await exchange.waiter->wait(watch.write_deadline());
+    watch.observe(false);
+    if (wake == io::Wake::cancelled || watch.stalled()) {
+      client.abort_answer();
+      break;
+    }
+  }
+  if (!client.answer_finished()) exchange.record.client_gone = true;
+}
+
+}  // namespace weir::gateway

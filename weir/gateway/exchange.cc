@@ -1,0 +1,109 @@
+#include "weir/gateway/exchange.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "weir/gateway/plan.h"
+
+namespace weir::gateway {
+
+char* TextArena::allocate(std::size_t bytes) {
+  for (;;) {
+    char* base = block_ == 0 ? first_.data() : blocks_[block_ - 1].first.get();
+    const std::size_t size = block_ == 0 ? kFirst : blocks_[block_ - 1].second;
+    if (size - used_ >= bytes) {
+      char* place = base + used_;
+      used_ += bytes;
+      return place;
+    }
+    if (block_ == blocks_.size()) {
+      const std::size_t wanted = std::max<std::size_t>(bytes, 4 * 1024);
+      blocks_.emplace_back(std::make_unique<char[]>(wanted), wanted);
+    }
+    ++block_;
+    used_ = 0;
+  }
+}
+
+std::string_view TextArena::keep(std::string_view text) {
+  char* place = allocate(text.size());
+  std::memcpy(place, text.data(), text.size());
+  return {place, text.size()};
+}
+
+void TextArena::clear() noexcept {
+  if (blocks_.size() > kKeptBlocks) blocks_.resize(kKeptBlocks);
+  block_ = used_ = 0;
+}
+
+void Exchange::begin(Downstream& client_side, io::Waiter& waiter_of_client, TimePoint time) noexcept {
+  end();
+  downstream = &client_side;
+  waiter = &waiter_of_client;
+  now = time;
+  started = worker.reactor.precise_now();
+  deadline = Deadline::never();
+}
+
+void Exchange::end() noexcept {
+  for (std::size_t i = kSlots; i-- > 0;) destroy_slot(i);
+  if (plan != nullptr) worker.leave_plan(std::exchange(plan, nullptr));
+  route = nullptr;
+  request.clear();
+  path = id = wildcard = traceparent = client_text_ = {};
+  peer = client = base::IpAddress{};
+  encoded_slash = peer_trusted = secure = released_ = false;
+  body.clear();
+  fields_for_upstream_.clear();
+  answer_fields_.clear();
+  own = OwnAnswer{};
+  own_body.clear();
+  arena.clear();
+  record = Record{};
+  stages_entered = 0;
+  downstream = nullptr;
+  waiter = nullptr;
+}
+
+void Exchange::destroy_slot(std::size_t index) noexcept {
+  if (destroy_[index] == nullptr) return;
+  std::exchange(destroy_[index], nullptr)(slots_[index].bytes);
+}
+
+void Exchange::set_request_field(http::Name id_of_name, std::string_view name, std::string_view value) {
+  request.fields.remove_if([&](const http::Field& field) {
+    return id_of_name != http::Name::other ? field.id == id_of_name : base::iequals(field.name, name);
+  });
+  request.fields.add({name, value, id_of_name, false});
+}
+
+void Exchange::add_answer_field(std::string_view name, std::string_view value, http::Name id_of_name) {
+  answer_fields_.push_back({name, value, id_of_name, false});
+}
+
+void Exchange::refuse(std::string_view stage, Problem problem, std::string_view detail, int status) {
+  record.stage = stage;
+  record.problem = problem;
+  own.status = status != 0 ? status : describe(problem).status;
+  own_body.clear();
+  append_problem_json(own_body, problem, own.status, detail, id);
+  own.body = own_body;
+  own.content_type = "application/problem+json";
+  std::string proxy_status;
+  append_proxy_status(proxy_status, problem, detail);
+  add_answer_field("Proxy-Status", arena.keep(proxy_status), http::Name::proxy_status);
+}
+
+void Exchange::set_retry_after(Duration wait) {
+  const auto seconds = std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(wait).count());
+  for (const http::Field& field : answer_fields_)
+    if (field.id == http::Name::retry_after) return;
+  add_answer_field("Retry-After", arena.keep(std::to_string(seconds)), http::Name::retry_after);
+}
+
+void Exchange::release_stages() noexcept {
+  if (std::exchange(released_, true) || route == nullptr) return;
+  for (std::size_t i = stages_entered; i-- > 0;) route->stages[i]->release(*this);
+}
+
+}  // namespace weir::gateway

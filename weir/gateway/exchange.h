@@ -1,0 +1,180 @@
+// Exchange: one request on its way through weir, and what is decided about it.
+//
+// It belongs to the stream it came on (a connection of HTTP/1, later a stream of HTTP/2), is used by one worker's
+// thread and never shared. Stages read the request, edit what goes to the upstream and to the client, and keep what
+// they hold in slots. It is reused: begin() makes it new without giving up its memory, so that a request allocates
+// nothing once the worker is warm.
+#ifndef WEIR_GATEWAY_EXCHANGE_H_
+#define WEIR_GATEWAY_EXCHANGE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "weir/base/deadline.h"
+#include "weir/base/ip.h"
+#include "weir/gateway/downstream.h"
+#include "weir/gateway/problem.h"
+#include "weir/base/strings.h"
+#include "weir/gateway/worker.h"
+#include "weir/http/message.h"
+#include "weir/io/waiter.h"
+
+namespace weir::gateway {
+
+struct Route;
+
+// A place in every exchange for one value of type T (at most 64 bytes), given out when the plan is built.
+template <class T>
+struct Slot {
+  std::uint8_t index = 0xff;
+};
+
+inline constexpr std::size_t kSlots = 16;
+inline constexpr std::size_t kSlotBytes = 64;
+
+// Copies of short texts that live as long as the exchange. Bump allocation in blocks that are kept between exchanges.
+class TextArena {
+ public:
+  std::string_view keep(std::string_view text);
+  char* allocate(std::size_t bytes);
+  void clear() noexcept;
+
+ private:
+  static constexpr std::size_t kFirst = 1024;
+  static constexpr std::size_t kKeptBlocks = 2;
+  std::array<char, kFirst> first_;
+  std::size_t used_ = 0;
+  std::vector<std::pair<std::unique_ptr<char[]>, std::size_t>> blocks_;
+  std::size_t block_ = 0;  // index of the block in use, counted from 1; 0 is first_
+};
+
+// What is written into log and metrics about an exchange.
+struct Record {
+  std::string_view stage = "-";  // who decided
+  Problem problem = Problem::none;
+  int status = 0;                // sent; 499 when the client went first
+  std::string_view upstream;     // name; "" when none was called
+  std::uint32_t attempts = 0;
+  Duration upstream_time{};
+  bool client_gone = false;
+};
+
+class Exchange {
+ public:
+  explicit Exchange(Worker& owner) : worker(owner) { fields_for_upstream_.reserve(16); }
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+  ~Exchange() { end(); }
+
+  void begin(Downstream& client, io::Waiter& waiter_of_client, TimePoint now) noexcept;
+  // Destroys what the slots hold, newest first, and forgets views. Idempotent.
+  void end() noexcept;
+
+  // --- where it runs ---
+  Worker& worker;
+  Downstream* downstream = nullptr;
+  io::Waiter* waiter = nullptr;     // wakes for the client and for whatever else this exchange watches
+  WorkerPlan* plan = nullptr;       // the plan it started with
+  const Route* route = nullptr;
+  TimePoint now{};                  // of the loop's turn in which it began; decisions of admission take this
+  TimePoint started{};              // precise, for durations
+  Deadline deadline;
+
+  // --- the request ---
+  http::RequestHead request;
+  std::string_view path;            // canonical
+  std::string path_scratch;
+  bool encoded_slash = false;
+  base::IpAddress peer;             // the other end of the socket
+  base::IpAddress client;           // who asks: peer, or what a trusted proxy says
+  // The client's address as text, rendered once.
+  std::string_view client_text() {
+    if (client_text_.empty()) client_text_ = arena.keep(client.to_text());
+    return client_text_;
+  }
+  bool peer_trusted = false;
+  bool secure = false;              // the client's transport was TLS
+  std::string_view id;              // X-Request-Id
+  std::string_view wildcard;        // what the route's "*" matched, without a leading slash
+  std::string_view traceparent;     // to send upstream
+  // Body read before load_shed; what is beyond request_buffer is still in downstream.
+  std::string body;
+
+  // --- edits ---
+  // Replaces or adds a field of the request as the upstream will see it. Both texts must outlive the exchange.
+  void set_request_field(http::Name id_of_name, std::string_view name, std::string_view value);
+  // Fields that weir puts on the answer, whoever gives it; they replace the upstream's of the same name.
+  void add_answer_field(std::string_view name, std::string_view value, http::Name id_of_name = http::Name::other);
+  const std::vector<http::Field>& answer_fields() const noexcept { return answer_fields_; }
+
+  AnswerHead answer;  // scratch for the terminal that builds the head: keeps its capacity between exchanges
+
+  // --- weir's own answer ---
+  // Refuses with a problem; `detail` must outlive the exchange (static, or arena.keep()). Returns Verdict::refuse's
+  // meaning to the caller through the record. `status` 0 takes the problem's own.
+  void refuse(std::string_view stage, Problem problem, std::string_view detail = {}, int status = 0);
+  // Retry-After in whole seconds, rounded up, at least 1.
+  void set_retry_after(Duration wait);
+  struct OwnAnswer {
+    int status = 0;  // 0: none given
+    std::string_view content_type;
+    std::string_view body;
+    bool close = false;  // the connection cannot go on
+  };
+  OwnAnswer own;
+  std::string own_body;  // storage for own.body
+
+  // --- slots ---
+  template <class T>
+  T& keep(Slot<T> slot, T value) {
+    static_assert(sizeof(T) <= kSlotBytes && alignof(T) <= alignof(std::max_align_t));
+    WEIR_DCHECK(slot.index < kSlots && destroy_[slot.index] == nullptr);
+    T* kept = ::new (slots_[slot.index].bytes) T(std::move(value));
+    destroy_[slot.index] = [](void* object) noexcept { static_cast<T*>(object)->~T(); };
+    return *kept;
+  }
+  // Null when nothing is kept there.
+  template <class T>
+  T* get(Slot<T> slot) noexcept {
+    return destroy_[slot.index] == nullptr ? nullptr : std::launder(reinterpret_cast<T*>(slots_[slot.index].bytes));
+  }
+  template <class T>
+  void drop(Slot<T> slot) noexcept {
+    destroy_slot(slot.index);
+  }
+
+  TextArena arena;
+  Record record;
+  // Called by the terminal when the upstream's answer is complete or abandoned: stages give their places back.
+  // Idempotent; the pipeline calls it at the latest before settling.
+  void release_stages() noexcept;
+
+  // Set by the pipeline: how many of the route's stages were entered.
+  std::size_t stages_entered = 0;
+
+ private:
+  friend class Pipeline;
+  void destroy_slot(std::size_t index) noexcept;
+
+  struct alignas(std::max_align_t) SlotStorage {
+    unsigned char bytes[kSlotBytes];
+  };
+  std::array<SlotStorage, kSlots> slots_;
+  std::array<void (*)(void*) noexcept, kSlots> destroy_{};
+  std::vector<http::Field> fields_for_upstream_;
+  std::vector<http::Field> answer_fields_;
+  std::string_view client_text_;
+  bool released_ = false;
+};
+
+}  // namespace weir::gateway
+
+#endif  // WEIR_GATEWAY_EXCHANGE_H_

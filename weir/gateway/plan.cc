@@ -1,0 +1,220 @@
+#include "weir/gateway/plan.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <utility>
+
+#include "weir/gateway/stages/access.h"
+#include "weir/gateway/stages/load_shed.h"
+#include "weir/gateway/stages/ratelimit.h"
+#include "weir/gateway/stages/read_body.h"
+#include "weir/gateway/stages/sanitize.h"
+#include "weir/gateway/stages/trace.h"
+#include "weir/gateway/terminals/proxy.h"
+#include "weir/gateway/terminals/respond.h"
+
+namespace weir::gateway {
+namespace {
+
+constexpr std::string_view kProcessShedder = "process";
+
+class Builder {
+ public:
+  Builder(config::Config config, State& state, metrics::Registry& metrics, const PlanOptions& options)
+      : state_(state),
+        metrics_(metrics),
+        options_(options),
+        decisions_(metrics.counter_family("weir_decisions_total", "What each stage decided, by route.",
+                                          {"route", "stage", "verdict", "reason"})) {
+    plan_->config = std::move(config);
+  }
+
+  Result<std::shared_ptr<const Plan>> build() {
+    for (const config::Upstream& upstream : plan_->config.upstreams)
+      if (Result<void> added = add_upstream(upstream); !added) return added.error();
+    for (const config::RateLimit& limit : plan_->config.rate_limits)
+      if (Result<void> added = add_limit(limit); !added) return added.error();
+    process_shedder_ = state_.shedder(std::string(kProcessShedder), plan_->config.max_in_flight);
+    set_limit_when_published(process_shedder_, plan_->config.max_in_flight);
+    for (const config::Route& route : plan_->config.routes) add_route(route);
+    return std::shared_ptr<const Plan>(std::move(plan_));
+  }
+
+ private:
+  Result<void> add_upstream(const config::Upstream& from) {
+    UpstreamPlan upstream;
+    upstream.options.name = from.name;
+    for (const config::Endpoint& endpoint : from.endpoints) {
+      upstream::EndpointOptions options;
+      options.url = endpoint.url;
+      options.host = endpoint.address.host;
+      options.port = endpoint.address.port;
+      options.weight = endpoint.weight;
+      upstream.options.endpoints.push_back(std::move(options));
+    }
+    upstream.options.timeouts.connect = from.connect_timeout;
+    upstream.options.timeouts.first_byte = from.first_byte_timeout;
+    upstream.options.timeouts.idle = from.idle_timeout;
+    upstream.options.total = from.timeout;
+    upstream.options.balance = from.balance == config::Upstream::Balance::round_robin
+                                   ? upstream::Balance::round_robin
+                                   : upstream::Balance::least_requests;
+    upstream.host = from.host;
+    upstream.host_name = from.host_name;
+    upstream.external = from.external;
+
+    resilience::CircuitBreaker::Options breaker;
+    if (from.circuit_breaker) {
+      breaker.failures_to_open = from.circuit_breaker->failures;
+      breaker.open_for = from.circuit_breaker->open_for;
+      breaker.half_open_probes = from.circuit_breaker->half_open_probes;
+      breaker.success_threshold = from.circuit_breaker->success_threshold;
+      // A probe may take as long as a call may: its lease must not end before the call's own limits do.
+      breaker.call_timeout = from.timeout.value_or(from.connect_timeout + from.first_byte_timeout);
+      if (Result<void> valid = resilience::CircuitBreaker::validate(breaker); !valid)
+        return Error(ErrorCode::invalid_argument, "upstream " + from.name + ": " + valid.error().detail);
+      upstream.options.breaker = breaker;
+      if (!from.circuit_breaker->failure_on.empty()) {
+        const std::vector<std::string_view> items(from.circuit_breaker->failure_on.begin(),
+                                                  from.circuit_breaker->failure_on.end());
+        Result<resilience::FailureOn> parsed = resilience::FailureOn::parse(items);
+        if (!parsed) return Error(ErrorCode::invalid_argument, "upstream " + from.name + ": " + parsed.error().detail);
+        upstream.options.failure_on = *parsed;
+      }
+    }
+    upstream.shared = state_.upstream(from.name, breaker);
+    plan_->on_publish.push_back([shared = upstream.shared, breaker](TimePoint now) { shared->breaker().update(breaker, now); });
+    upstream_index_[from.name] = static_cast<std::uint32_t>(plan_->upstreams.size());
+    plan_->upstreams.push_back(std::move(upstream));
+    return {};
+  }
+
+  Result<void> add_limit(const config::RateLimit& from) {
+    RateLimitStage::Limit limit;
+    limit.options = from;
+    limit.policy.name = from.name;
+    limit.policy.limit = static_cast<std::uint32_t>(from.limit);
+    limit.policy.window = from.window;
+    limit.policy.algorithm = from.algorithm == config::RateLimit::Algorithm::exact_window
+                                 ? ratelimit::Algorithm::exact_window
+                                 : ratelimit::Algorithm::segmented_window;
+    limit.policy.shadow = from.shadow;
+    if (Result<void> valid = ratelimit::validate(limit.policy); !valid || from.limit > UINT32_MAX)
+      return Error(ErrorCode::invalid_argument,
+                   "rate limit " + from.name + ": " + (valid ? "the limit is too large" : valid.error().detail));
+    limit.limiter = state_.limiter(limit.policy);
+    plan_->on_publish.push_back([limiter = limit.limiter, policy = limit.policy](TimePoint now) {
+      // Cannot fail: the policy is valid and the table has no bound in bytes.
+      if (!(limiter->policy() == policy)) static_cast<void>(limiter->set_policy(now, policy));
+    });
+    limits_[from.name] = std::move(limit);
+    return {};
+  }
+
+  void set_limit_when_published(std::shared_ptr<resilience::LoadShedder> shedder, std::uint32_t limit) {
+    plan_->on_publish.push_back([shedder = std::move(shedder), limit](TimePoint) { shedder->set_limit(limit); });
+  }
+
+  void add_route(const config::Route& from) {
+    Route& route = plan_->routes.emplace_back();
+    route.options = from;
+    route.index = static_cast<std::uint32_t>(plan_->routes.size() - 1);
+    plan_->table.add(route.index, from);
+    next_slot_ = 0;
+    for (const CustomStage& custom : options_.custom_stages)
+      if (custom.after.empty()) add_custom(route, custom);
+    add_stages(route);
+    if (from.upstream)
+      route.terminal = std::make_unique<ProxyTerminal>(
+          upstream_index_.at(*from.upstream), counters(route, "breaker", std::array{Problem::circuit_open}),
+          counters(route, "upstream",
+                   std::array{Problem::no_endpoint, Problem::upstream_unreachable, Problem::upstream_malformed,
+                              Problem::upstream_timeout, Problem::deadline_exceeded, Problem::overloaded,
+                              Problem::bad_request}));
+    else
+      route.terminal = std::make_unique<RespondTerminal>(*from.respond);
+  }
+
+  // The order of the chain, outermost first. What a route does not use is not there, and costs nothing.
+  void add_stages(Route& route) {
+    const config::Route& from = route.options;
+    add(route, std::make_unique<TraceStage>());     // first: even a refused request has an id
+    add(route, std::make_unique<SanitizeStage>());  // strangers may not speak in weir's name
+    if (!from.allow.empty() || !from.deny.empty())
+      add(route, std::make_unique<AccessStage>(from.allow, from.deny));  // who may not come at all
+    if (!from.rate_limit.empty())
+      add(route, std::make_unique<RateLimitStage>(limits_of(from), from.name));  // cheapest refusal of those who may
+    if (from.upstream) {
+      add(route, std::make_unique<ReadBodyStage>(from.request_buffer));  // a slow upload must hold no place
+      if (auto shedder = shedder_of(from))
+        add(route, std::make_unique<LoadShedStage>(std::move(shedder), slot<resilience::LoadShedder::Permit>()));
+    }  // last gate before work: one of few places; then breaker and upstream, in the terminal
+  }
+
+  std::vector<RateLimitStage::Limit> limits_of(const config::Route& from) const {
+    std::vector<RateLimitStage::Limit> limits;
+    for (const std::string& name : from.rate_limit) limits.push_back(limits_.at(name));
+    return limits;
+  }
+
+  std::shared_ptr<resilience::LoadShedder> shedder_of(const config::Route& from) {
+    switch (from.load_shed) {
+      case config::Route::LoadShed::off: return nullptr;
+      case config::Route::LoadShed::process: return process_shedder_;
+      case config::Route::LoadShed::own: break;
+    }
+    auto shedder = state_.shedder("route " + from.name, from.max_in_flight);
+    set_limit_when_published(shedder, from.max_in_flight);
+    return shedder;
+  }
+
+  void add(Route& route, std::unique_ptr<Stage> stage) {
+    const std::string_view name = stage->name();
+    route.counters.push_back(counters(route, name, stage->refusals()));
+    route.stages.push_back(std::move(stage));
+    for (const CustomStage& custom : options_.custom_stages)
+      if (custom.after == name) add_custom(route, custom);
+  }
+
+  void add_custom(Route& route, const CustomStage& custom) {
+    std::unique_ptr<Stage> stage = custom.make(route.options);
+    if (stage == nullptr) return;
+    route.counters.push_back(counters(route, stage->name(), stage->refusals()));
+    route.stages.push_back(std::move(stage));
+  }
+
+  StageCounters counters(const Route& route, std::string_view stage, std::span<const Problem> refusals) {
+    StageCounters made;
+    made.pass = metrics_.counter(decisions_, {route.options.name, stage, "pass", "-"});
+    for (const Problem problem : refusals)
+      made.refusals.emplace_back(
+          problem, metrics_.counter(decisions_, {route.options.name, stage, "refuse", describe(problem).name}));
+    return made;
+  }
+
+  template <class T>
+  Slot<T> slot() {
+    WEIR_CHECK(next_slot_ < kSlots);
+    return Slot<T>{next_slot_++};
+  }
+
+  State& state_;
+  metrics::Registry& metrics_;
+  const PlanOptions& options_;
+  metrics::FamilyId decisions_;
+  std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
+  std::map<std::string, std::uint32_t> upstream_index_;
+  std::map<std::string, RateLimitStage::Limit> limits_;
+  std::shared_ptr<resilience::LoadShedder> process_shedder_;
+  std::uint8_t next_slot_ = 0;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<const Plan>> build_plan(config::Config config, State& state, metrics::Registry& metrics,
+                                               const PlanOptions& options) {
+  return Builder(std::move(config), state, metrics, options).build();
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,119 @@
+#include "weir/gateway/stages/ratelimit.h"
+
+#include <array>
+
+#include "weir/http/uri.h"
+#include "weir/ratelimit/headers.h"
+#include "weir/ratelimit/key.h"
+
+namespace weir::gateway {
+namespace {
+
+std::string_view ip_key(Exchange& exchange) {
+  const base::IpAddress& ip = exchange.client;
+  const ratelimit::IpKey key({ip.bytes().data(), ip.is_v4() ? 4U : 16U});
+  return exchange.arena.keep(key.view());
+}
+
+// RFC 6265 4.2.1: "a=1; b=2". The first of that name.
+std::string_view cookie(const http::Fields& fields, std::string_view name) {
+  for (const http::Field& field : fields) {
+    if (field.id != http::Name::cookie) continue;
+    for (std::string_view pair : base::split(field.value, ';')) {
+      pair = base::trim(pair);
+      const std::size_t equals = pair.find('=');
+      if (equals != std::string_view::npos && pair.substr(0, equals) == name) return pair.substr(equals + 1);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::span<const Problem> RateLimitStage::refusals() const noexcept {
+  static constexpr std::array kRefusals{Problem::rate_limited};
+  return kRefusals;
+}
+
+RateLimitStage::Key RateLimitStage::part_of(Exchange& exchange, const config::KeyPart& part,
+                                            std::string_view* text) const {
+  using Kind = config::KeyPart::Kind;
+  switch (part.kind) {
+    case Kind::global: *text = "*"; break;
+    case Kind::client_ip: *text = ip_key(exchange); break;
+    case Kind::header:
+      if (const http::Field* field = exchange.request.fields.find(part.name)) *text = field->value;
+      break;
+    case Kind::cookie: *text = cookie(exchange.request.fields, part.name); break;
+    case Kind::query: *text = http::query_parameter(exchange.request.query, part.name).value_or(""); break;
+    case Kind::path: *text = exchange.path; break;
+    case Kind::method: *text = exchange.request.method_text; break;
+    case Kind::host: {
+      char* lower = exchange.arena.allocate(exchange.request.authority.size());
+      for (std::size_t i = 0; i < exchange.request.authority.size(); ++i)
+        lower[i] = base::ascii_lower(exchange.request.authority[i]);
+      *text = {lower, exchange.request.authority.size()};
+      break;
+    }
+    case Kind::route: *text = route_; break;
+  }
+  return text->empty() ? Key::missing : Key::present;
+}
+
+RateLimitStage::Key RateLimitStage::key_of(Exchange& exchange, const Limit& limit, std::string_view* key) const {
+  if (limit.options.key.size() == 1) return part_of(exchange, limit.options.key.front(), key);
+  std::string joined;
+  for (const config::KeyPart& part : limit.options.key) {
+    std::string_view text;
+    if (part_of(exchange, part, &text) == Key::missing) return Key::missing;
+    ratelimit::append_key_part(joined, text);
+  }
+  *key = exchange.arena.keep(joined);
+  return Key::present;
+}
+
+Verdict RateLimitStage::admit(Exchange& exchange) {
+  std::array<ratelimit::Charge, ratelimit::kChargesMax> charges;
+  std::array<ratelimit::LimitReport, ratelimit::kChargesMax> reports;
+  std::array<ratelimit::Decision, ratelimit::kChargesMax> decisions;
+  std::size_t count = 0;
+  for (const Limit& limit : limits_) {
+    std::string_view key;
+    if (key_of(exchange, limit, &key) == Key::missing) {
+      using Missing = config::RateLimit::Missing;
+      if (limit.options.on_missing_key == Missing::skip) continue;
+      if (limit.options.on_missing_key == Missing::deny) {
+        exchange.refuse(name(), Problem::rate_limited, "the request has no key for this limit");
+        return Verdict::refuse;
+      }
+      // Those without a key are counted by address, apart from any key that looks like one.
+      std::string fallback("\0ip", 3);
+      fallback.append(ip_key(exchange));
+      key = exchange.arena.keep(fallback);
+    }
+    charges[count].limiter = limit.limiter.get();
+    charges[count].key = key;
+    reports[count].policy = &limit.policy;
+    ++count;
+  }
+  if (count == 0) return Verdict::proceed;
+  const bool admitted = ratelimit::allow_all(exchange.now, {charges.data(), count}, {decisions.data(), count},
+                                             ratelimit::Want::headers);
+  for (std::size_t i = 0; i < count; ++i) reports[i].decision = decisions[i];
+  describe(exchange, {reports.data(), count}, !admitted);
+  if (admitted) return Verdict::proceed;
+  exchange.refuse(name(), Problem::rate_limited);
+  return Verdict::refuse;
+}
+
+void RateLimitStage::describe(Exchange& exchange, std::span<const ratelimit::LimitReport> reports,
+                              bool refused) const {
+  std::string& buffer = exchange.worker.scratch;
+  for (const ratelimit::HeaderField& field : ratelimit::format_headers(reports, {}, buffer)) {
+    const http::Name id = http::parse_name(field.name);
+    if (id == http::Name::retry_after && !refused) continue;
+    exchange.add_answer_field(field.name, exchange.arena.keep(field.value), id);
+  }
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,134 @@
+#include "weir/gateway/stages/sanitize.h"
+
+#include <algorithm>
+#include <array>
+
+#include "weir/gateway/plan.h"
+
+namespace weir::gateway {
+namespace {
+
+// Written by weir alone, whoever asks.
+constexpr std::array<std::string_view, 4> kOwned{"x-passport", "x-proxy-state", "x-experiments", "x-flags"};
+// Rebuilt by weir; a spelling that only some servers fold into the real one ("X_Forwarded_For") must not survive.
+constexpr std::array<std::string_view, 9> kRebuilt{"forwarded",        "x-forwarded-for",    "x-forwarded-host",
+                                                   "x-forwarded-proto", "x-forwarded-port",   "x-forwarded-prefix",
+                                                   "x-real-ip",         "x-request-id",       "traceparent"};
+
+// Servers that turn fields into environment variables (CGI, WSGI, Rack) read `_` and `.` as `-`.
+bool folds_to(std::string_view name, std::string_view owned) {
+  if (name.size() != owned.size()) return false;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    char c = base::ascii_lower(name[i]);
+    if (c == '_' || c == '.') c = '-';
+    if (c != owned[i]) return false;
+  }
+  return true;
+}
+
+bool is_foreign_spelling(const http::Field& field) {
+  if (field.id != http::Name::other) return false;  // the usual spelling: judged below by its id
+  const char first = base::ascii_lower(field.name.front());
+  if (first != 'x' && first != 'f' && first != 't') return false;
+  const auto folds = [&](std::string_view owned) { return folds_to(field.name, owned); };
+  return std::any_of(kOwned.begin(), kOwned.end(), folds) || std::any_of(kRebuilt.begin(), kRebuilt.end(), folds);
+}
+
+bool is_forwarding(http::Name name) {
+  switch (name) {
+    case http::Name::forwarded:
+    case http::Name::x_forwarded_for:
+    case http::Name::x_forwarded_host:
+    case http::Name::x_forwarded_proto:
+    case http::Name::x_forwarded_port:
+    case http::Name::x_forwarded_prefix:
+    case http::Name::x_real_ip: return true;
+    default: return false;
+  }
+}
+
+std::string_view peer_text(Exchange& exchange, const base::IpAddress& ip) {
+  return exchange.arena.keep(ip.to_text());
+}
+
+// All values of one field, joined as a list: "a, b". RFC 9110 5.3.
+std::string_view joined(Exchange& exchange, http::Name name) {
+  const http::Fields& fields = exchange.request.fields;
+  if (!fields.has(name)) return {};
+  if (fields.count(name) == 1) return fields.value(name);
+  std::string all;
+  for (const http::Field& field : fields)
+    if (field.id == name) all.append(all.empty() ? "" : ", ").append(field.value);
+  return exchange.arena.keep(all);
+}
+
+std::string_view joined_with(Exchange& exchange, std::string_view before, std::string_view added) {
+  if (before.empty()) return added;
+  std::string all(before);
+  all.append(", ").append(added);
+  return exchange.arena.keep(all);
+}
+
+// RFC 7239 4: an IPv6 address and anything that is not a token goes in quotes.
+std::string_view forwarded_element(Exchange& exchange, std::string_view host, std::string_view proto) {
+  std::string element = exchange.peer.is_v4() ? "for=" : "for=\"[";
+  element.append(exchange.peer.to_text());
+  if (!exchange.peer.is_v4()) element.append("]\"");
+  if (!host.empty()) element.append(";host=\"").append(host).append("\"");
+  element.append(";proto=").append(proto);
+  return exchange.arena.keep(element);
+}
+
+}  // namespace
+
+void find_client(Exchange& exchange) {
+  const config::TrustedProxies& trusted = exchange.plan->plan->config.trusted_proxies;
+  const auto trusts = [&](const base::IpAddress& ip) {
+    return std::any_of(trusted.cidrs.begin(), trusted.cidrs.end(), [&](const base::Cidr& c) { return c.contains(ip); });
+  };
+  exchange.client = exchange.peer;
+  exchange.peer_trusted = trusts(exchange.peer);
+  if (!exchange.peer_trusted || !exchange.request.fields.has(http::Name::x_forwarded_for)) return;
+  // Each trusted proxy appended whom it saw: walk from the right, over at most `hops` entries, as long as whoever
+  // wrote the entry is trusted.
+  std::string_view list = joined(exchange, http::Name::x_forwarded_for);
+  for (std::uint32_t hop = 0; hop < trusted.hops && !list.empty(); ++hop) {
+    const std::size_t comma = list.rfind(',');
+    const std::string_view entry = base::trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
+    list = comma == std::string_view::npos ? std::string_view{} : list.substr(0, comma);
+    const Result<base::IpAddress> ip = base::IpAddress::parse(entry);
+    if (!ip) return;  // not an address: the last one that was stands
+    exchange.client = *ip;
+    if (!trusts(*ip)) return;
+  }
+}
+
+Verdict SanitizeStage::admit(Exchange& exchange) {
+  http::Fields& fields = exchange.request.fields;
+  const bool keep = exchange.peer_trusted;
+  const std::string_view seen_for = keep ? joined(exchange, http::Name::x_forwarded_for) : std::string_view{};
+  const std::string_view seen_forwarded = keep ? joined(exchange, http::Name::forwarded) : std::string_view{};
+  const std::string_view seen_host = keep ? fields.value(http::Name::x_forwarded_host) : std::string_view{};
+  const std::string_view seen_proto = keep ? fields.value(http::Name::x_forwarded_proto) : std::string_view{};
+
+  fields.remove_if([&](const http::Field& field) {
+    if (is_foreign_spelling(field)) return true;
+    if (!is_forwarding(field.id)) return false;
+    const bool passes_through = field.id == http::Name::x_forwarded_port || field.id == http::Name::x_forwarded_prefix ||
+                                field.id == http::Name::x_real_ip;
+    return !(keep && passes_through);
+  });
+
+  const std::string_view proto = exchange.secure ? "https" : "http";
+  const std::string_view host = exchange.request.authority;
+  const std::string_view peer = peer_text(exchange, exchange.peer);
+  fields.add({"X-Forwarded-For", joined_with(exchange, seen_for, peer), http::Name::x_forwarded_for, false});
+  fields.add({"X-Forwarded-Proto", seen_proto.empty() ? proto : seen_proto, http::Name::x_forwarded_proto, false});
+  if (!host.empty() || !seen_host.empty())
+    fields.add({"X-Forwarded-Host", seen_host.empty() ? host : seen_host, http::Name::x_forwarded_host, false});
+  fields.add({"Forwarded", joined_with(exchange, seen_forwarded, forwarded_element(exchange, host, proto)),
+              http::Name::forwarded, false});
+  return Verdict::proceed;
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,62 @@
+#include "weir/gateway/state.h"
+
+namespace weir::gateway {
+namespace {
+
+template <class T, class Make>
+std::shared_ptr<T> find_or_make(std::map<std::string, std::weak_ptr<T>>& map, const std::string& name, Make&& make) {
+  std::weak_ptr<T>& known = map[name];
+  std::shared_ptr<T> alive = known.lock();
+  if (alive == nullptr) known = alive = make();
+  return alive;
+}
+
+template <class T>
+std::vector<std::pair<std::string, std::shared_ptr<T>>> alive(const std::map<std::string, std::weak_ptr<T>>& map) {
+  std::vector<std::pair<std::string, std::shared_ptr<T>>> all;
+  for (const auto& [name, known] : map)
+    if (std::shared_ptr<T> object = known.lock()) all.emplace_back(name, std::move(object));
+  return all;
+}
+
+}  // namespace
+
+std::shared_ptr<ratelimit::KeyedRateLimiter> State::limiter(const ratelimit::Policy& policy) {
+  const std::lock_guard lock(mutex_);
+  return find_or_make(limiters_, policy.name, [&] {
+    ratelimit::KeyedRateLimiter::Options options;
+    options.max_keys = kKeysPerLimit;
+    options.seed = seed_;
+    return std::make_shared<ratelimit::KeyedRateLimiter>(policy, options);
+  });
+}
+
+std::shared_ptr<resilience::LoadShedder> State::shedder(const std::string& name, std::uint32_t max_in_flight) {
+  const std::lock_guard lock(mutex_);
+  return find_or_make(shedders_, name, [&] { return std::make_shared<resilience::LoadShedder>(max_in_flight); });
+}
+
+std::shared_ptr<upstream::SharedUpstream> State::upstream(const std::string& name,
+                                                          const resilience::CircuitBreaker::Options& breaker) {
+  const std::lock_guard lock(mutex_);
+  return find_or_make(upstreams_, name, [&] {
+    return std::make_shared<upstream::SharedUpstream>(name, breaker, on_transition_);
+  });
+}
+
+std::vector<std::pair<std::string, std::shared_ptr<ratelimit::KeyedRateLimiter>>> State::limiters() const {
+  const std::lock_guard lock(mutex_);
+  return alive(limiters_);
+}
+
+std::vector<std::pair<std::string, std::shared_ptr<resilience::LoadShedder>>> State::shedders() const {
+  const std::lock_guard lock(mutex_);
+  return alive(shedders_);
+}
+
+std::vector<std::pair<std::string, std::shared_ptr<upstream::SharedUpstream>>> State::upstreams() const {
+  const std::lock_guard lock(mutex_);
+  return alive(upstreams_);
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,57 @@
+// State: what lives longer than a plan. Limiters, semaphores and breakers by name.
+//
+// A plan holds what it uses; State only knows where to find it, so state that no plan names any more goes away with
+// the last plan that did. Thread-safe.
+#ifndef WEIR_GATEWAY_STATE_H_
+#define WEIR_GATEWAY_STATE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weir/base/hash.h"
+#include "weir/ratelimit/keyed_limiter.h"
+#include "weir/resilience/load_shedder.h"
+#include "weir/upstream/upstream.h"
+
+namespace weir::gateway {
+
+class State {
+ public:
+  // Keys a limit knows at a time: 64 bytes each when first seen. Above it, unknown keys share a conservative count.
+  static constexpr std::uint32_t kKeysPerLimit = 131'072;
+
+  // `seed` of fingerprints: random, so that nobody can choose keys that collide.
+  explicit State(base::SipKey seed, upstream::SharedUpstream::OnTransition on_transition = {})
+      : seed_(seed), on_transition_(std::move(on_transition)) {}
+
+  // The named one, made with these options when it is new. An existing one is returned unchanged.
+  std::shared_ptr<ratelimit::KeyedRateLimiter> limiter(const ratelimit::Policy& policy);
+  std::shared_ptr<resilience::LoadShedder> shedder(const std::string& name, std::uint32_t max_in_flight);
+  std::shared_ptr<upstream::SharedUpstream> upstream(const std::string& name,
+                                                     const resilience::CircuitBreaker::Options& breaker);
+
+  // Everything alive, by name.
+  std::vector<std::pair<std::string, std::shared_ptr<ratelimit::KeyedRateLimiter>>> limiters() const;
+  std::vector<std::pair<std::string, std::shared_ptr<resilience::LoadShedder>>> shedders() const;
+  std::vector<std::pair<std::string, std::shared_ptr<upstream::SharedUpstream>>> upstreams() const;
+
+ private:
+  template <class T>
+  using ByName = std::map<std::string, std::weak_ptr<T>>;
+
+  const base::SipKey seed_;
+  const upstream::SharedUpstream::OnTransition on_transition_;
+  mutable std::mutex mutex_;
+  ByName<ratelimit::KeyedRateLimiter> limiters_;
+  ByName<resilience::LoadShedder> shedders_;
+  ByName<upstream::SharedUpstream> upstreams_;
+};
+
+}  // namespace weir::gateway
+
+#endif  // WEIR_GATEWAY_STATE_H_

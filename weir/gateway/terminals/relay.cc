@@ -1,0 +1,375 @@
+#include "weir/gateway/terminals/relay.h"
+
+#include <algorithm>
+
+#include "weir/gateway/answer.h"
+#include "weir/resilience/classify.h"
+
+namespace weir::gateway {
+namespace {
+
+resilience::FailureKind kind_of(upstream::CallFailure failure) {
+  switch (failure) {
+    case upstream::CallFailure::connect_failed:
+    case upstream::CallFailure::connect_timed_out: return resilience::FailureKind::connect;
+    case upstream::CallFailure::first_byte_timed_out:
+    case upstream::CallFailure::idle_timed_out: return resilience::FailureKind::timeout;
+    case upstream::CallFailure::malformed: return resilience::FailureKind::malformed;
+    case upstream::CallFailure::none:
+    case upstream::CallFailure::broken: break;
+  }
+  return resilience::FailureKind::reset;
+}
+
+// Fields of the request that weir renders by itself.
+bool is_rendered(http::Name name) {
+  return name == http::Name::host || name == http::Name::content_length || name == http::Name::transfer_encoding ||
+         name == http::Name::expect;
+}
+
+// Of the answer: framing is the transport's.
+bool is_framing(http::Name name) {
+  return name == http::Name::content_length || name == http::Name::transfer_encoding;
+}
+
+bool edited(const config::HeaderEdit& edit, std::string_view name) {
+  return std::any_of(edit.remove.begin(), edit.remove.end(), [&](const auto& n) { return base::iequals(n, name); }) ||
+         std::any_of(edit.set.begin(), edit.set.end(), [&](const auto& s) { return base::iequals(s.first, name); });
+}
+
+}  // namespace
+
+Relay::Relay(Exchange& exchange, upstream::WorkerUpstream& target, const UpstreamPlan& plan)
+    : exchange_(exchange), target_(target), plan_(plan), watch_(exchange) {
+  exchange.record.upstream = plan.options.name;
+  exchange.record.stage = "upstream";
+  if (plan.options.total) exchange.deadline = exchange.deadline.shrunk_to(now() + *plan.options.total);
+  const Downstream& client = *exchange.downstream;
+  whole_body_ = client.body_state() == BodyState::done && client.body_bytes().empty();
+}
+
+Relay::~Relay() {
+  // Abandoned in mid-flight: the ticket goes back unsettled, the connection closes.
+  if (counted_) --endpoint_->in_flight;
+  if (call_ != nullptr) exchange_.worker.return_call(std::move(call_));
+}
+
+bool Relay::enter_breaker() {
+  if (!target_.options().breaker) return true;
+  resilience::CircuitBreaker& breaker = target_.shared().breaker();
+  ticket_ = breaker.try_enter(now());
+  if (ticket_) return true;
+  exchange_.set_retry_after(breaker.retry_after(now()));
+  exchange_.refuse("breaker", Problem::circuit_open);
+  return false;
+}
+
+bool Relay::needs_address() {
+  if (endpoint_ == nullptr) endpoint_ = &target_.pick(exchange_.worker.random);
+  return !endpoint_->pool->resolved();
+}
+
+void Relay::address_failed() {
+  upstream_failed(Problem::upstream_unreachable, "the endpoint's name does not resolve",
+                  target_.options().failure_on.classify_kind(resilience::FailureKind::connect));
+}
+
+bool Relay::start() {
+  upstream_done_ = done_ = retry_ = false;
+  body_sent_ = 0;
+  if (call_ == nullptr) call_ = exchange_.worker.take_call();
+  ++exchange_.record.attempts;
+  call_started_ = exchange_.worker.reactor.precise_now();
+  std::unique_ptr<upstream::Connection> connection = fresh_only_ ? nullptr : endpoint_->pool->take_idle();
+  if (connection == nullptr) {
+    Result<std::unique_ptr<upstream::Connection>> made = endpoint_->pool->connect(address_tries_++);
+    if (!made) {
+      const bool ours = made.error().code == ErrorCode::out_of_descriptors || made.error().code == ErrorCode::out_of_memory;
+      upstream_failed(ours ? Problem::overloaded : Problem::upstream_unreachable, to_string(made.error().code),
+                      target_.options().failure_on.classify_error(made.error()));
+      return false;
+    }
+    connection = std::move(*made);
+  }
+  if (!counted_) ++endpoint_->in_flight, counted_ = true;
+
+  std::string head = call_->take_buffer();
+  head.clear();
+  render_request(head);
+  const http::RequestHead& request = exchange_.request;
+  http::BodyKind kind = request.body;
+  std::uint64_t length = request.content_length;
+  if (whole_body_ && kind != http::BodyKind::none) kind = http::BodyKind::length, length = exchange_.body.size();
+  http::append_framing(head, kind, length);
+  http::end_head(head);
+  call_->start(std::move(connection), request.method, std::move(head), kind, length, target_.options().timeouts, now());
+  call_->watch(exchange_.waiter);
+  return true;
+}
+
+std::string_view Relay::upstream_path() {
+  const config::Route& route = exchange_.route->options;
+  if (!route.rewrite.empty()) {
+    if (!route.rewrite.ends_with('*')) return route.rewrite;
+    std::string path(route.rewrite.substr(0, route.rewrite.size() - 1));
+    return exchange_.arena.keep(path.append(exchange_.wildcard));
+  }
+  if (route.strip_prefix) {
+    std::string path("/");
+    return exchange_.arena.keep(path.append(exchange_.wildcard));
+  }
+  return exchange_.path;
+}
+
+void Relay::render_request(std::string& head) {
+  const http::RequestHead& request = exchange_.request;
+  const config::HeaderEdit& edit = exchange_.route->options.request_headers;
+  http::append_request_line(head, request.method_text, upstream_path(), request.query, request.has_query);
+  switch (plan_.host) {
+    case config::Upstream::Host::preserve:
+      if (!request.authority.empty()) {
+        http::append_field(head, "Host", request.authority);
+        break;
+      }
+      [[fallthrough]];  // HTTP/1.0 without Host: the endpoint's own name is better than none
+    case config::Upstream::Host::upstream: {
+      const upstream::EndpointOptions& options = endpoint_->options;
+      const bool v6 = options.host.find(':') != std::string::npos;
+      std::string host = v6 ? "[" + options.host + "]" : options.host;
+      if (options.port != 80) host.append(":").append(std::to_string(options.port));
+      http::append_field(head, "Host", host);
+      break;
+    }
+    case config::Upstream::Host::name: http::append_field(head, "Host", plan_.host_name); break;
+  }
+  const bool edits = !edit.remove.empty() || !edit.set.empty();
+  for (const http::Field& field : request.fields) {
+    if (field.hop_by_hop || is_rendered(field.id)) continue;
+    if (edits && edited(edit, field.name)) continue;
+    http::append_field(head, field.name, field.value);
+  }
+  for (const auto& [name, value] : edit.set) http::append_field(head, name, value);
+  http::append_field(head, "Via", request.version_minor == 0 ? "1.0 weir" : "1.1 weir");
+}
+
+bool Relay::step() {
+  bool moved = false;
+  if (!upstream_done_) {
+    moved |= push_request();
+    if (!upstream_done_) moved |= pull_answer();
+  }
+  if (!done_) moved |= push_answer();
+  return moved || done_;
+}
+
+bool Relay::push_request() {
+  bool moved = false;
+  Downstream& client = *exchange_.downstream;
+  while (!call_->request_sent()) {
+    std::string_view payload = std::string_view(exchange_.body).substr(body_sent_);
+    bool last = whole_body_;
+    const bool from_buffer = !payload.empty() || whole_body_;
+    if (!from_buffer) {
+      if (client.body_bytes().empty() && client.body_state() == BodyState::open) {
+        bool read = false;
+        client.read_body(&read);
+        moved |= read;
+      }
+      if (body_failed(client.body_state())) return true;
+      payload = client.body_bytes();
+      last = client.body_state() == BodyState::done;
+    }
+    std::size_t used = 0;
+    const bool pushed = call_->push(payload, last, now(), &used);
+    if (from_buffer)
+      body_sent_ += used;
+    else
+      client.consume_body(used);
+    if (!pushed) break;
+    moved = true;
+  }
+  return moved;
+}
+
+// A body that goes wrong behind the buffer: the upstream has seen a part of it, so its call is broken off.
+bool Relay::body_failed(BodyState state) {
+  if (state == BodyState::gone) return client_left(), true;
+  if (state != BodyState::failed) return false;
+  const http::Fault& fault = exchange_.downstream->body_fault();
+  finish_call(resilience::Outcome::neutral);
+  exchange_.refuse("sanitize", Problem::bad_request, fault.what, fault.status);
+  exchange_.own.close = true;
+  if (exchange_.downstream->answer_started()) exchange_.downstream->abort_answer();
+  done_ = true;
+  return true;
+}
+
+bool Relay::pull_answer() {
+  bool moved = call_->pull(now());
+  while (call_->head_ready() && call_->head().status < 200) {
+    pass_interim();
+    call_->next_head();
+    moved |= call_->pull(now());
+  }
+  Downstream& client = *exchange_.downstream;
+  if (call_->failure() != upstream::CallFailure::none) {
+    const upstream::CallFailure failure = call_->failure();
+    retry_ = failure == upstream::CallFailure::broken && call_->reused() && !call_->any_byte_received() &&
+             whole_body_ && (http::is_idempotent(exchange_.request.method) || !call_->any_byte_sent());
+    const bool next_address = failure == upstream::CallFailure::connect_failed &&
+                              address_tries_ < endpoint_->pool->addresses();
+    if (retry_ || next_address) {
+      fresh_only_ = retry_ = done_ = upstream_done_ = true;
+      return true;
+    }
+    const std::string_view detail =
+        failure == upstream::CallFailure::malformed ? call_->fault().what : to_string(call_->error());
+    upstream_failed(problem_of(failure), detail, target_.options().failure_on.classify_kind(kind_of(failure)));
+    return true;
+  }
+  if (call_->head_ready() && !client.answer_started()) start_answer();
+  if (call_->complete()) {
+    upstream_complete();
+    return true;
+  }
+  // The client does not keep up and the buffer is full: a larger one, so that upstream, ticket and place come free.
+  if (!moved && call_->head_ready() && client.write_blocked() && call_->make_room()) moved = call_->pull(now());
+  if (call_->complete()) upstream_complete();
+  return moved;
+}
+
+void Relay::pass_interim() {
+  const http::ResponseHead& head = call_->head();
+  // 100 answers an Expect that weir has dealt with itself.
+  if (head.status != 100) exchange_.downstream->send_interim(head.status, head.fields);
+}
+
+void Relay::start_answer() {
+  const http::ResponseHead& head = call_->head();
+  AnswerHead& answer = exchange_.answer;
+  answer.clear();
+  answer.status = head.status;
+  answer.reason = head.reason;
+  for (const http::Field& field : head.fields)
+    if (!field.hop_by_hop && !is_framing(field.id)) answer.fields.add(field);
+  answer.body = head.body;
+  answer.content_length = head.content_length;
+  if (head.body == http::BodyKind::none && head.said_length) {
+    answer.says_length = true;
+    answer.content_length = *head.said_length;
+  } else if (head.body == http::BodyKind::chunked || head.body == http::BodyKind::until_close) {
+    // Complete already: its length is known after all.
+    answer.body = call_->complete() ? http::BodyKind::length : http::BodyKind::until_close;
+    answer.content_length = call_->body().payload().size();
+  }
+  finish_answer_head(exchange_, answer);
+  exchange_.record.status = head.status;
+  exchange_.downstream->start_answer(answer);
+  call_->head_copied();
+}
+
+bool Relay::push_answer() {
+  Downstream& client = *exchange_.downstream;
+  if (!client.answer_started()) return false;
+  const std::uint64_t before = client.bytes_sent();
+  const bool last = call_->complete();
+  call_->body().consume(client.write_answer(call_->body().payload(), last));
+  if (client.gone()) {
+    client_left();
+    return true;
+  }
+  if (client.answer_finished()) done_ = true;
+  return client.bytes_sent() != before || done_;
+}
+
+bool Relay::waits_for_body() noexcept {
+  const Downstream& client = *exchange_.downstream;
+  return !upstream_done_ && !whole_body_ && body_sent_ == exchange_.body.size() && !call_->request_sent() &&
+         client.body_state() == BodyState::open && client.body_bytes().empty();
+}
+
+Deadline Relay::due() noexcept {
+  Deadline deadline = Deadline::never();
+  const bool blocked = exchange_.downstream->write_blocked();
+  if (!upstream_done_) {
+    deadline = exchange_.deadline.shrunk_to(watch_.gone_deadline());
+    const bool client_holds_it_up = waits_for_body() || (blocked && call_->head_ready());
+    if (!client_holds_it_up || !call_->connected()) deadline = deadline.shrunk_to(call_->due());
+    if (waits_for_body()) deadline = deadline.shrunk_to(watch_.read_deadline());
+  }
+  if (blocked) deadline = deadline.shrunk_to(watch_.write_deadline());
+  return deadline;
+}
+
+void Relay::woke(io::Wake wake) {
+  const bool waited_for_body = waits_for_body();
+  watch_.observe(waited_for_body);
+  Downstream& client = *exchange_.downstream;
+  if (wake == io::Wake::cancelled || client.gone() || watch_.stalled()) return client_left();
+  if (upstream_done_) return;
+  if (watch_.gone()) return client_left();
+  if (exchange_.deadline.expired(now())) {
+    const bool own_limit = target_.options().total.has_value();
+    return upstream_failed(own_limit ? Problem::upstream_timeout : Problem::deadline_exceeded, "the time is used up",
+                           target_.options().failure_on.classify_kind(resilience::FailureKind::timeout));
+  }
+  if (waited_for_body && watch_.read_stalled()) {
+    finish_call(resilience::Outcome::neutral);
+    exchange_.refuse("sanitize", Problem::bad_request, "the body did not arrive in time", 408);
+    exchange_.own.close = true;
+    if (client.answer_started()) client.abort_answer();
+    done_ = true;
+    return;
+  }
+  if (wake == io::Wake::timeout && !waited_for_body) call_->expire(now());
+  if (wake == io::Wake::timeout && !call_->connected()) call_->expire(now());
+}
+
+bool Relay::retry() { return retry_; }
+
+void Relay::upstream_complete() {
+  if (upstream_done_) return;
+  finish_call(target_.options().failure_on.classify_status(call_->head().status));
+}
+
+void Relay::upstream_failed(Problem problem, std::string_view detail, resilience::Outcome outcome) {
+  finish_call(outcome);
+  if (exchange_.downstream->answer_started()) {
+    exchange_.record.problem = problem;
+    exchange_.downstream->abort_answer();
+  } else {
+    exchange_.refuse("upstream", problem, detail);
+  }
+  done_ = true;
+}
+
+void Relay::client_left() {
+  if (!upstream_done_) finish_call(resilience::Outcome::cancelled);
+  exchange_.record.client_gone = true;
+  exchange_.downstream->abort_answer();
+  done_ = true;
+}
+
+// The upstream's part is over: ticket, connection and place go back now, whatever is still to be written.
+void Relay::finish_call(resilience::Outcome outcome) {
+  upstream_done_ = true;
+  const TimePoint end = exchange_.worker.reactor.precise_now();
+  if (call_ != nullptr) exchange_.record.upstream_time = end - call_started_;
+  const int status = call_ != nullptr && call_->head_ready() ? call_->head().status : 0;
+  if (ticket_) {
+    if (outcome == resilience::Outcome::failure)
+      target_.shared().note_failure(exchange_.id, status != 0 && call_->complete() ? std::to_string(status)
+                                                  : call_ != nullptr            ? std::string(to_string(call_->error()))
+                                                                                : std::string("unresolved"));
+    resilience::CircuitBreaker::Detail detail;
+    detail.tag = 1;
+    ticket_->settle(outcome, now(), detail);
+    ticket_.reset();
+  }
+  if (call_ != nullptr) call_->release();
+  if (counted_) --endpoint_->in_flight, counted_ = false;
+  exchange_.worker.count_call(plan_.options.name, exchange_.request.method, status, exchange_.record.upstream_time);
+  exchange_.release_stages();
+}
+
+}  // namespace weir::gateway

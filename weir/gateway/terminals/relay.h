@@ -1,0 +1,83 @@
+// Relay: one proxied exchange as a state machine that tries and never waits. See proxy.h for what it promises.
+#ifndef WEIR_GATEWAY_TERMINALS_RELAY_H_
+#define WEIR_GATEWAY_TERMINALS_RELAY_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "weir/gateway/client_watch.h"
+#include "weir/gateway/exchange.h"
+#include "weir/gateway/plan.h"
+#include "weir/resilience/circuit_breaker.h"
+#include "weir/upstream/call.h"
+
+namespace weir::gateway {
+
+class Relay {
+ public:
+  Relay(Exchange& exchange, upstream::WorkerUpstream& target, const UpstreamPlan& plan);
+  Relay(const Relay&) = delete;
+  Relay& operator=(const Relay&) = delete;
+  ~Relay();
+
+  // False: the breaker is open, and the refusal is in the exchange.
+  bool enter_breaker();
+  // The chosen endpoint's name must be resolved first.
+  bool needs_address();
+  upstream::EndpointPool& pool() noexcept { return *endpoint_->pool; }
+  void address_failed();
+  // Starts a call. False: it could not even be started, and failed() holds.
+  bool start();
+
+  // Moves what can be moved. False: nothing could, wait until due().
+  bool step();
+  Deadline due() noexcept;
+  void woke(io::Wake wake);
+
+  // Nothing more to do: the answer has gone out, or failed(), or retry() may follow.
+  bool done() const noexcept { return done_; }
+  // The call failed in a way that allows to try again; start() is next.
+  bool retry();
+  // The upstream failed before an answer was begun: the refusal is in the exchange.
+  bool must_refuse() const noexcept { return exchange_.own.status != 0 && !exchange_.downstream->answer_started(); }
+
+ private:
+  bool push_request();
+  bool pull_answer();
+  bool push_answer();
+  bool body_failed(BodyState state);
+  void start_answer();
+  void pass_interim();
+  void render_request(std::string& head);
+  std::string_view upstream_path();
+
+  bool waits_for_body() noexcept;
+  void upstream_complete();
+  void upstream_failed(Problem problem, std::string_view detail, resilience::Outcome outcome);
+  void client_left();
+  void finish_call(resilience::Outcome outcome);
+  TimePoint now() const noexcept { return exchange_.worker.reactor.now(); }
+
+  Exchange& exchange_;
+  upstream::WorkerUpstream& target_;
+  const UpstreamPlan& plan_;
+  ClientWatch watch_;
+  std::optional<resilience::CircuitBreaker::Ticket> ticket_;
+  upstream::WorkerUpstream::Endpoint* endpoint_ = nullptr;
+  std::unique_ptr<upstream::Call> call_;
+  TimePoint call_started_{};
+  std::size_t body_sent_ = 0;       // of exchange.body
+  std::size_t address_tries_ = 0;
+  bool counted_ = false;            // endpoint_->in_flight includes this exchange
+  bool whole_body_ = false;         // the request's body is all in exchange.body
+  bool upstream_done_ = false;      // answer complete, failed or abandoned; places are given back
+  bool fresh_only_ = false;         // do not take an idle connection again
+  bool retry_ = false;
+  bool done_ = false;
+};
+
+}  // namespace weir::gateway
+
+#endif  // WEIR_GATEWAY_TERMINALS_RELAY_H_

@@ -1,0 +1,146 @@
+#include "weir/gateway/worker.h"
+
+#include <array>
+#include <cstdio>
+#include <ctime>
+
+#include "weir/gateway/plan.h"
+
+namespace weir::gateway {
+namespace {
+
+constexpr std::size_t kCallsKept = 1024;  // a worker; above it calls are freed, not kept
+
+std::uint32_t method_and_status(http::Method method, int status) {
+  return static_cast<std::uint32_t>(method) << 16 | static_cast<std::uint32_t>(status);
+}
+
+std::string_view method_label(http::Method method) {
+  const std::string_view text = http::to_string(method);
+  return text.empty() ? "_OTHER" : text;  // OTel: http.request.method of an unknown one
+}
+
+}  // namespace
+
+Worker::Worker(io::Reactor& loop, io::Resolver& names, metrics::Registry& registry, std::size_t shard_index,
+               AccessLogWriter::Lane* lane, std::uint64_t seed)
+    : reactor(loop),
+      metrics(registry),
+      shard(registry.shard(shard_index)),
+      index(shard_index),
+      log(lane),
+      random(seed),
+      resolver_(names),
+      server_duration_(registry.histogram_family(
+          "http_server_request_duration_seconds", "Time from the first byte of a request to the end of its answer.",
+          {"http_request_method", "http_response_status_code", "http_route"})),
+      client_duration_(registry.histogram_family("http_client_request_duration_seconds",
+                                                 "Time from sending a request to an upstream to the end of its answer.",
+                                                 {"http_request_method", "http_response_status_code", "upstream"})) {}
+
+Worker::~Worker() {
+  if (current_ != nullptr) delete current_;
+  while (!retired_.empty()) delete &retired_.pop_front();
+}
+
+void Worker::adopt(std::shared_ptr<const Plan> plan) {
+  auto next = std::make_unique<WorkerPlan>();
+  for (const UpstreamPlan& upstream : plan->upstreams) {
+    std::vector<upstream::EndpointPool*> endpoint_pools;
+    for (const upstream::EndpointOptions& endpoint : upstream.options.endpoints) {
+      const std::lock_guard lock(pools_mutex_);
+      auto& pool = pools_[pool_key(endpoint)];
+      if (pool == nullptr)
+        pool = std::make_unique<upstream::EndpointPool>(reactor, resolver_, background_, endpoint.host, endpoint.port);
+      endpoint_pools.push_back(pool.get());
+    }
+    next->upstreams.push_back(
+        std::make_unique<upstream::WorkerUpstream>(upstream.options, upstream.shared, std::move(endpoint_pools)));
+  }
+  next->plan = std::move(plan);
+  WorkerPlan* old = std::exchange(current_, next.release());
+  if (old == nullptr) return;
+  if (old->uses_ == 0)
+    delete old;
+  else
+    retired_.push_back(*old);
+}
+
+std::string Worker::pool_key(const upstream::EndpointOptions& endpoint) {
+  return endpoint.host + ":" + std::to_string(endpoint.port);
+}
+
+Worker::PoolCounts Worker::pool_counts(const upstream::EndpointOptions& endpoint) const {
+  const std::lock_guard lock(pools_mutex_);
+  const auto pool = pools_.find(pool_key(endpoint));
+  if (pool == pools_.end()) return {};
+  return {pool->second->open(), pool->second->idle()};
+}
+
+void Worker::leave_plan(WorkerPlan* plan) noexcept {
+  if (--plan->uses_ == 0 && plan != current_) delete plan;  // leaves retired_ by itself
+}
+
+std::unique_ptr<upstream::Call> Worker::take_call() {
+  if (calls_.empty()) return std::make_unique<upstream::Call>(buffers);
+  std::unique_ptr<upstream::Call> call = std::move(calls_.back());
+  calls_.pop_back();
+  return call;
+}
+
+void Worker::return_call(std::unique_ptr<upstream::Call> call) {
+  call->reset();
+  if (calls_.size() < kCallsKept) calls_.push_back(std::move(call));
+}
+
+void Worker::refresh_second() {
+  const std::int64_t second = std::chrono::floor<std::chrono::seconds>(reactor.wall_now().time_since_epoch()).count();
+  if (second == second_) return;
+  second_ = second;
+  const std::time_t time = second;
+  std::tm utc{};
+  ::gmtime_r(&time, &utc);
+  std::array<char, 64> text{};
+  // strftime's names follow the locale, which weir never sets: it is "C".
+  date_.assign(text.data(), std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &utc));
+  iso_.assign(text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc));
+}
+
+std::string_view Worker::http_date() {
+  refresh_second();
+  return date_;
+}
+
+void Worker::append_time(std::string& out) {
+  refresh_second();
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(reactor.wall_now().time_since_epoch()).count() % 1000;
+  const char fraction[] = {'.', static_cast<char>('0' + ms / 100), static_cast<char>('0' + ms / 10 % 10),
+                           static_cast<char>('0' + ms % 10), 'Z'};
+  out.append(iso_).append(fraction, sizeof fraction);
+}
+
+void Worker::count_request(std::string_view route, http::Method method, int status, Duration took) {
+  count_in(server_series_, server_duration_, route, method, status, took);
+}
+
+void Worker::count_call(std::string_view upstream, http::Method method, int status, Duration took) {
+  count_in(client_series_, client_duration_, upstream, method, status, took);
+}
+
+void Worker::count_in(SeriesMap& map, metrics::FamilyId family, std::string_view name, http::Method method, int status,
+                      Duration took) {
+  const std::uint32_t key = method_and_status(method, status);
+  auto known = map.find(name);
+  if (known == map.end()) known = map.emplace(std::string(name), std::vector<DurationSeries>{}).first;
+  for (const DurationSeries& series : known->second) {
+    if (series.method_and_status != key) continue;
+    shard.observe(series.id, took);
+    return;
+  }
+  const std::string status_text = std::to_string(status);
+  const metrics::HistogramId id = metrics.histogram(family, {method_label(method), status_text, name});
+  known->second.push_back({key, id});
+  shard.observe(id, took);
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,127 @@
+// Worker: what one worker's thread offers to the exchanges that run on it.
+//
+// Reactor, buffers, counters, upstream connections, and its view of the current plan. Nothing in it is shared with
+// other workers; the plan and the state behind it are.
+#ifndef WEIR_GATEWAY_WORKER_H_
+#define WEIR_GATEWAY_WORKER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "weir/async/scope.h"
+#include "weir/base/intrusive_list.h"
+#include "weir/base/random.h"
+#include "weir/gateway/access_log_writer.h"
+#include "weir/io/buffer.h"
+#include "weir/io/reactor.h"
+#include "weir/io/resolver.h"
+#include "weir/metrics/registry.h"
+#include "weir/upstream/upstream.h"
+
+namespace weir::gateway {
+
+struct Plan;
+class Worker;
+
+// One worker's part of a plan: connections and choices that no other thread touches. Lives until the plan has been
+// replaced and the last exchange that started on it has ended.
+class WorkerPlan : public base::ListNode<> {
+ public:
+  std::shared_ptr<const Plan> plan;
+  std::vector<std::unique_ptr<upstream::WorkerUpstream>> upstreams;  // by the plan's index
+
+ private:
+  friend class Worker;
+  std::size_t uses_ = 0;
+};
+
+class Worker {
+ public:
+  // `index` is the shard of `metrics` that this worker alone writes. `log` may be null: no access log.
+  Worker(io::Reactor& reactor, io::Resolver& resolver, metrics::Registry& metrics, std::size_t index,
+         AccessLogWriter::Lane* log, std::uint64_t seed);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // From now on new exchanges use `plan`.
+  void adopt(std::shared_ptr<const Plan> plan);
+  WorkerPlan* use_plan() noexcept {
+    ++current_->uses_;
+    return current_;
+  }
+  void leave_plan(WorkerPlan* plan) noexcept;
+  WorkerPlan& current_plan() noexcept { return *current_; }
+
+  // Connections to an endpoint. Thread-safe: for a scrape.
+  struct PoolCounts {
+    std::size_t open = 0;
+    std::size_t idle = 0;
+  };
+  PoolCounts pool_counts(const upstream::EndpointOptions& endpoint) const;
+
+  // Call objects keep their buffers' capacity; taking and returning allocates nothing once warm.
+  std::unique_ptr<upstream::Call> take_call();
+  void return_call(std::unique_ptr<upstream::Call> call);
+
+  // "Sun, 06 Nov 1994 08:49:37 GMT", rendered once a second (RFC 9110 5.6.7).
+  std::string_view http_date();
+  // "2026-11-24T12:00:00.123Z"; the part up to the second is rendered once a second.
+  void append_time(std::string& out);
+
+  // Counts one answered request (http_server_request_duration_seconds) or call of an upstream. Names are those of
+  // routes and upstreams, a closed set.
+  void count_request(std::string_view route, http::Method method, int status, Duration took);
+  void count_call(std::string_view upstream, http::Method method, int status, Duration took);
+
+  io::Reactor& reactor;
+  metrics::Registry& metrics;
+  metrics::Shard& shard;
+  const std::size_t index;
+  AccessLogWriter::Lane* const log;
+  io::BufferPool buffers;
+  base::Random random;
+  std::string log_line;  // scratch of the access log
+  std::string scratch;   // of whoever renders something just now
+
+ private:
+  struct DurationSeries {
+    std::uint32_t method_and_status;
+    metrics::HistogramId id;
+  };
+  // Few names and few statuses: a search by name, then along a short list.
+  using SeriesMap = std::map<std::string, std::vector<DurationSeries>, std::less<>>;
+
+  void count_in(SeriesMap& map, metrics::FamilyId family, std::string_view name, http::Method method, int status,
+                Duration took);
+  void refresh_second();
+
+  static std::string pool_key(const upstream::EndpointOptions& endpoint);
+
+  io::Resolver& resolver_;
+  // By "host:port". Only this worker changes it, under the mutex; so it reads without, and a scrape reads with it.
+  mutable std::mutex pools_mutex_;
+  std::map<std::string, std::unique_ptr<upstream::EndpointPool>, std::less<>> pools_;
+  WorkerPlan* current_ = nullptr;
+  base::IntrusiveList<WorkerPlan, base::DefaultTag> retired_;
+  std::vector<std::unique_ptr<upstream::Call>> calls_;
+  metrics::FamilyId server_duration_;
+  metrics::FamilyId client_duration_;
+  SeriesMap server_series_;
+  SeriesMap client_series_;
+  std::int64_t second_ = -1;
+  std::string date_;
+  std::string iso_;
+  async::Scope background_;  // refreshes of names; last, so that it ends before what it uses
+};
+
+}  // namespace weir::gateway
+
+#endif  // WEIR_GATEWAY_WORKER_H_

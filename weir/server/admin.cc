@@ -1,0 +1,146 @@
+#include "weir/server/admin.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "weir/gateway/answer.h"
+#include "weir/http/uri.h"
+#include "weir/metrics/exposition.h"
+#include "weir/server/server.h"
+
+namespace weir::server {
+namespace {
+
+struct Reply {
+  int status = 200;
+  std::string body;
+  std::string_view content_type = "application/json";
+};
+
+// Compares in time that depends on the length alone.
+bool equal_secrets(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned char>(a[i] ^ b[i]);
+  return difference == 0;
+}
+
+// A name that a stranger's DNS could point here: not an address, not localhost.
+bool is_foreign_host(std::string_view authority) {
+  const std::optional<http::Authority> parsed = http::parse_authority(authority);
+  if (!parsed) return !authority.empty();
+  return !base::iequals(parsed->host, "localhost") && !base::IpAddress::parse(parsed->host);
+}
+
+// A browser names the page's origin on every cross-site request that could change something.
+bool is_cross_site(const http::RequestHead& request) {
+  const http::Field* origin = request.fields.find(http::Name::origin);
+  if (origin == nullptr) return false;
+  const std::string_view value = origin->value;
+  const std::size_t scheme = value.find("://");
+  return scheme == std::string_view::npos || !base::iequals(value.substr(scheme + 3), request.authority);
+}
+
+class AdminTerminal final : public gateway::Terminal {
+ public:
+  using Handler = std::function<Reply()>;
+
+  AdminTerminal(Handler handler, bool write, std::string token)
+      : handler_(std::move(handler)), write_(write), token_(std::move(token)) {}
+
+  async::Task<void> serve(gateway::Exchange& exchange) override {
+    if (is_foreign_host(exchange.request.authority) || is_cross_site(exchange.request)) {
+      exchange.refuse("access", gateway::Problem::forbidden, "cross-site requests are refused");
+    } else if (write_ && !authorized(exchange)) {
+      exchange.add_answer_field("WWW-Authenticate", "Bearer", http::Name::www_authenticate);
+      exchange.refuse("access", gateway::Problem::forbidden, "this needs the admin token", 401);
+    } else {
+      Reply reply = handler_();
+      exchange.own_body = std::move(reply.body);
+      exchange.own.status = reply.status;
+      exchange.own.body = exchange.own_body;
+      exchange.own.content_type = reply.content_type;
+      exchange.add_answer_field("Cache-Control", "no-store", http::Name::cache_control);
+    }
+    co_await gateway::send_own_answer(exchange);
+  }
+
+ private:
+  bool authorized(const gateway::Exchange& exchange) const {
+    constexpr std::string_view kScheme = "bearer ";
+    const std::string_view value = exchange.request.fields.value(http::Name::authorization);
+    if (token_.empty() || value.size() <= kScheme.size()) return false;
+    return base::iequals(value.substr(0, kScheme.size()), kScheme) &&
+           equal_secrets(base::trim(value.substr(kScheme.size())), token_);
+  }
+
+  Handler handler_;
+  bool write_;
+  std::string token_;
+};
+
+class PlanMaker {
+ public:
+  PlanMaker() : plan_(std::make_shared<gateway::Plan>()) {
+    plan_->config.limits.max_body = 64 * 1024;
+    plan_->config.limits.connections_per_address.reset();
+  }
+
+  void add(std::string method, std::string path, std::string token, AdminTerminal::Handler handler) {
+    gateway::Route& route = plan_->routes.emplace_back();
+    route.index = static_cast<std::uint32_t>(plan_->routes.size() - 1);
+    route.options.name = method + " " + path;
+    route.options.path = std::move(path);
+    const bool write = method != "GET";
+    route.options.methods.push_back(std::move(method));
+    if (!write) route.options.methods.emplace_back("HEAD");
+    plan_->table.add(route.index, route.options);
+    route.terminal = std::make_unique<AdminTerminal>(std::move(handler), write, std::move(token));
+  }
+
+  std::shared_ptr<const gateway::Plan> finish() { return std::move(plan_); }
+
+ private:
+  std::shared_ptr<gateway::Plan> plan_;
+};
+
+std::string json_text(std::string_view name, std::string_view text) {
+  std::string json = "{\"";
+  json.append(name).append("\":\"");
+  base::append_json_escaped(json, text);
+  return json.append("\"}\n");
+}
+
+Reply ready(Server& server) {
+  const std::string reason = server.not_ready();
+  if (reason.empty()) return {200, "{\"status\":\"ready\"}\n"};
+  std::string body = R"({"status":"not ready","reason":")";
+  base::append_json_escaped(body, reason);
+  return {503, body.append("\"}\n")};
+}
+
+Reply reload(Server& server) {
+  const Server::Reload result = server.reload();
+  return {result.ok ? 200 : 422, json_text(result.ok ? "reloaded" : "refused", result.report)};
+}
+
+}  // namespace
+
+std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::string& token, bool full) {
+  PlanMaker maker;
+  maker.add("GET", "/livez", token, [] { return Reply{200, "{\"status\":\"alive\"}\n"}; });
+  maker.add("GET", "/readyz", token, [&server] { return ready(server); });
+  maker.add("GET", "/metrics", token, [&server] {
+    return Reply{200, server.metrics_text(), metrics::kTextContentType};
+  });
+  if (full) {
+    maker.add("GET", "/v1/config", token, [&server] { return Reply{200, server.config_json()}; });
+    maker.add("GET", "/v1/upstreams", token, [&server] { return Reply{200, server.upstreams_json()}; });
+    maker.add("GET", "/v1/rate-limits", token, [&server] { return Reply{200, server.rate_limits_json()}; });
+    maker.add("POST", "/v1/reload", token, [&server] { return reload(server); });
+  }
+  return maker.finish();
+}
+
+}  // namespace weir::server

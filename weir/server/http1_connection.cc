@@ -1,0 +1,401 @@
+#include "weir/server/http1_connection.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "weir/gateway/access_log.h"
+#include "weir/gateway/answer.h"
+#include "weir/gateway/pipeline.h"
+#include "weir/gateway/plan.h"
+#include "weir/gateway/stages/sanitize.h"
+#include "weir/gateway/stages/trace.h"
+#include "weir/http/uri.h"
+#include "weir/server/worker_core.h"
+
+namespace weir::server {
+namespace {
+
+using gateway::BodyState;
+using gateway::Problem;
+
+// After an answer to a request that was not read to its end: how much more is read before the connection is let go.
+constexpr std::size_t kLingerBytes = 64 * 1024;
+constexpr Duration kLingerTime = std::chrono::seconds{2};
+
+http::ParserLimits parser_limits(const config::Limits& limits) {
+  http::ParserLimits bounds;
+  bounds.header_bytes = limits.header_bytes;
+  bounds.line_bytes = limits.line_bytes;
+  bounds.target_bytes = limits.target_bytes;
+  bounds.header_count = limits.header_count;
+  return bounds;
+}
+
+}  // namespace
+
+Http1Connection::Http1Connection(WorkerCore& core, std::unique_ptr<io::Stream> stream)
+    : core_(core),
+      stream_(std::move(stream)),
+      waiter_(core.reactor(), &core.cancel_source()),
+      in_(core.worker().buffers),
+      peer_(stream_->peer().ip) {
+  stream_->watch(&waiter_);
+  core_.connection_opened(*this);
+}
+
+Http1Connection::~Http1Connection() {
+  if (active_ != nullptr) {
+    active_->body.finish();
+    core_.return_active(std::move(active_));
+  }
+  if (core_.options().addresses != nullptr) core_.options().addresses->leave(peer_);
+  unlink();
+  core_.connection_closed();
+}
+
+async::Task<void> Http1Connection::run(std::unique_ptr<Http1Connection> connection) {
+  co_await connection->serve();
+}
+
+async::Task<void> Http1Connection::serve() {
+  while (co_await wait_for_byte()) {
+    co_await serve_request();
+    if (!keep_alive_) co_return;
+  }
+}
+
+// Idle, holding nothing but itself. True when a byte is there; false when the connection is to end.
+async::Task<bool> Http1Connection::wait_for_byte() {
+  if (!in_.empty()) co_return true;
+  in_.release();
+  const config::Limits& limits = core_.worker().current_plan().plan->config.limits;
+  const Deadline deadline =
+      limits.idle_timeout ? Deadline::after(core_.reactor().now(), *limits.idle_timeout) : Deadline::never();
+  for (;;) {
+    if (stream_->may_read()) {
+      const io::IoResult result = stream_->read(in_.room());
+      if (result.status == io::IoStatus::ok) {
+        in_.added(result.bytes);
+        co_return true;
+      }
+      in_.release();
+      if (result.status != io::IoStatus::would_block) co_return false;
+    }
+    if (core_.draining()) co_return false;
+    if (co_await waiter_.wait(deadline) != io::Wake::event) co_return false;
+  }
+}
+
+async::Task<Http1Connection::Head> Http1Connection::read_head() {
+  const config::Limits& limits = active_->exchange.plan->plan->config.limits;
+  active_->parser = http::RequestParser(parser_limits(limits));
+  const Deadline deadline =
+      limits.header_timeout ? Deadline::after(core_.reactor().now(), *limits.header_timeout) : Deadline::never();
+  for (;;) {
+    const http::Parse parsed = active_->parser.parse(in_.bytes(), active_->exchange.request);
+    if (parsed == http::Parse::done) co_return Head::request;
+    if (parsed == http::Parse::error) co_return Head::fault;
+    while (!stream_->may_read()) {
+      const io::Wake wake = co_await waiter_.wait(deadline);
+      if (wake == io::Wake::cancelled) co_return Head::closed;
+      if (wake == io::Wake::timeout) {
+        body_fault_ = http::Fault{408, "the head did not arrive in time", "RFC 9110 15.5.9"};
+        co_return Head::fault;
+      }
+    }
+    std::span<char> room = in_.room();
+    if (room.empty()) {
+      in_.compact();
+      if (in_.room().empty()) in_.grow();
+      room = in_.room();
+    }
+    const io::IoResult result = stream_->read(room);
+    if (result.status == io::IoStatus::ok) in_.added(result.bytes);
+    // A client that goes in mid-head has asked for nothing.
+    if (result.status == io::IoStatus::end || result.status == io::IoStatus::error) co_return Head::closed;
+  }
+}
+
+async::Task<void> Http1Connection::serve_request() {
+  in_.compact();
+  active_ = core_.take_active();
+  begin_exchange();
+  const Head head = co_await read_head();
+  if (head == Head::closed) {
+    keep_alive_ = false;
+    active_->body.finish();
+    core_.return_active(std::move(active_));
+    co_return;
+  }
+  bool routed = false;
+  if (head == Head::fault)
+    refuse_fault(body_fault_.what.empty() ? active_->parser.fault() : body_fault_);
+  else
+    routed = route_request();
+  if (routed)
+    co_await gateway::run_pipeline(active_->exchange);
+  else
+    co_await gateway::send_own_answer(active_->exchange);
+  end_exchange();
+  if (!keep_alive_ && !aborted_) co_await linger();
+}
+
+void Http1Connection::begin_exchange() {
+  bytes_sent_ = 0;
+  body_state_ = BodyState::done;
+  body_fault_ = http::Fault{0, {}, {}};
+  keep_alive_ = true;
+  answer_started_ = answer_close_delimited_ = continue_due_ = blocked_ = write_failed_ = aborted_ = false;
+  gateway::Exchange& exchange = active_->exchange;
+  exchange.begin(*this, waiter_, core_.reactor().now());
+  exchange.plan = core_.worker().use_plan();
+  exchange.peer = exchange.client = peer_;
+}
+
+// The head could not be understood: its status, and the connection closes.
+bool Http1Connection::refuse_fault(const http::Fault& fault) {
+  gateway::Exchange& exchange = active_->exchange;
+  if (exchange.id.empty()) gateway::assign_request_id(exchange);
+  exchange.own.close = true;
+  exchange.refuse("sanitize", Problem::bad_request, fault.what, fault.status);
+  return false;
+}
+
+// False: the answer is a refusal, in the exchange.
+bool Http1Connection::route_request() {
+  gateway::Exchange& exchange = active_->exchange;
+  http::RequestHead& request = exchange.request;
+  exchange.now = core_.reactor().now();  // not of the first byte, which may be long ago
+  in_.consume(active_->parser.consumed());
+  gateway::assign_request_id(exchange);
+  start_body();
+  if (request.method == http::Method::connect || request.fields.has(http::Name::upgrade))
+    return refuse_fault({501, "CONNECT and Upgrade are not supported", "RFC 9110 7.8"});
+  if (body_state_ == BodyState::failed) return refuse_fault(body_fault_);
+
+  const http::CanonicalPath path = http::canonical_path(request.path, exchange.path_scratch);
+  if (path.fault != http::PathFault::none) return refuse_fault({400, to_string(path.fault), "RFC 3986 6.2.2"});
+  exchange.path = path.path;
+  exchange.encoded_slash = path.encoded_slash;
+  gateway::find_client(exchange);
+
+  const gateway::Plan& plan = *exchange.plan->plan;
+  const std::optional<http::Authority> authority = http::parse_authority(request.authority);
+  const std::string_view host = authority ? authority->host : std::string_view{};
+  const gateway::RouteTable::Match match = plan.table.find(host, exchange.path, request.method_text);
+  if (match.outcome == gateway::RouteTable::Outcome::no_route) {
+    exchange.refuse("access", Problem::no_route);
+    return false;
+  }
+  if (match.outcome == gateway::RouteTable::Outcome::wrong_method) {
+    exchange.add_answer_field("Allow", exchange.arena.keep(plan.table.allowed(host, exchange.path)), http::Name::allow);
+    exchange.refuse("access", Problem::method_not_allowed);
+    return false;
+  }
+  const gateway::Route& route = plan.routes[match.route];
+  if (exchange.encoded_slash && !route.options.allow_encoded_slash)
+    return refuse_fault({400, "encoded_slash", "RFC 3986 2.2"});
+  exchange.route = &route;
+  exchange.wildcard = match.wildcard;
+  return true;
+}
+
+void Http1Connection::start_body() {
+  const gateway::Exchange& exchange = active_->exchange;
+  const http::RequestHead& request = exchange.request;
+  const config::Limits& limits = exchange.plan->plan->config.limits;
+  body_max_ = limits.max_body.value_or(UINT64_MAX);
+  active_->body.start(in_, request.body, request.content_length, parser_limits(limits), true);
+  body_state_ = active_->body.done() ? BodyState::done : BodyState::open;
+  continue_due_ = request.expect_continue && body_state_ == BodyState::open;
+  if (request.body == http::BodyKind::length && request.content_length > body_max_) {
+    body_fault_ = http::Fault{413, "the body is larger than max_body", "RFC 9110 15.5.14"};
+    body_state_ = BodyState::failed;
+    return;
+  }
+  if (body_state_ != BodyState::open) return;
+  bool moved = false;
+  if (in_.empty()) return;
+  continue_due_ = false;  // it did not wait
+  active_->body.decode();
+  note_body(&moved);
+}
+
+void Http1Connection::note_body(bool* moved) {
+  upstream::BodyWindow& body = active_->body;
+  if (body.state() == upstream::BodyWindow::State::failed) {
+    body_fault_ = body.fault();
+    body_state_ = BodyState::failed;
+  } else if (body.received() > body_max_) {
+    body_fault_ = http::Fault{413, "the body is larger than max_body", "RFC 9110 15.5.14"};
+    body_state_ = BodyState::failed;
+  } else if (body.done()) {
+    body_state_ = BodyState::done;
+  }
+  *moved = true;
+}
+
+std::string_view Http1Connection::body_bytes() const noexcept { return active_->body.payload(); }
+void Http1Connection::consume_body(std::size_t n) noexcept { active_->body.consume(n); }
+std::uint64_t Http1Connection::body_received() const noexcept { return active_->body.received(); }
+
+BodyState Http1Connection::read_body(bool* moved) {
+  *moved = false;
+  if (continue_due_) {
+    continue_due_ = false;
+    send_interim(100, http::Fields{});
+  }
+  flush_interim();
+  while (body_state_ == BodyState::open && stream_->may_read()) {
+    const std::span<char> room = active_->body.room();
+    if (room.empty()) break;
+    const io::IoResult result = stream_->read(room);
+    if (result.status == io::IoStatus::would_block) break;
+    *moved = true;
+    if (result.status != io::IoStatus::ok) {
+      body_state_ = BodyState::gone;
+      write_failed_ = result.status == io::IoStatus::error;
+      break;
+    }
+    active_->body.added(result.bytes);
+    note_body(moved);
+  }
+  return body_state_;
+}
+
+void Http1Connection::send_interim(int status, const http::Fields& fields) {
+  // RFC 9110 15.2: never to a client of HTTP/1.0. And bounded: who sends more than that in hints is not hinting.
+  constexpr std::size_t kInterimMax = 16 * 1024;
+  if (active_->exchange.request.version_minor == 0 || answer_started_ || active_->interim.size() > kInterimMax) return;
+  http::append_status_line(active_->interim, status);
+  for (const http::Field& field : fields)
+    if (!field.hop_by_hop) http::append_field(active_->interim, field.name, field.value);
+  http::end_head(active_->interim);
+  flush_interim();
+}
+
+bool Http1Connection::flush_interim() {
+  std::string& interim = active_->interim;
+  while (!interim.empty() && stream_->may_write() && !write_failed_) {
+    const iovec piece{interim.data(), interim.size()};
+    const io::IoResult result = stream_->write({&piece, 1});
+    if (result.status == io::IoStatus::error) write_failed_ = true;
+    if (result.status != io::IoStatus::ok) break;
+    interim.erase(0, result.bytes);
+    bytes_sent_ += result.bytes;
+  }
+  return interim.empty();
+}
+
+bool Http1Connection::may_keep_alive() const noexcept {
+  const gateway::Exchange& exchange = active_->exchange;
+  return exchange.request.keep_alive && !exchange.own.close && !core_.draining() && body_state_ == BodyState::done;
+}
+
+void Http1Connection::start_answer(const gateway::AnswerHead& head) {
+  const http::RequestHead& request = active_->exchange.request;
+  answer_started_ = true;
+  keep_alive_ = may_keep_alive();
+  http::BodyKind kind = head.body;
+  if (request.method == http::Method::head) kind = http::BodyKind::none;
+  if (kind == http::BodyKind::until_close) {
+    // Of unknown length: chunks, or the end of the connection for those who do not know chunks (RFC 9112 7.1).
+    answer_close_delimited_ = request.version_minor == 0;
+    if (answer_close_delimited_)
+      keep_alive_ = false;
+    else
+      kind = http::BodyKind::chunked;
+  }
+  std::string out = active_->encoder.take_buffer();
+  out.assign(active_->interim);
+  active_->interim.clear();
+  http::append_status_line(out, head.status, head.reason);
+  for (const http::Field& field : head.fields) http::append_field(out, field.name, field.value);
+  if (!keep_alive_)
+    http::append_field(out, "Connection", "close");
+  else if (request.version_minor == 0)
+    http::append_field(out, "Connection", "keep-alive");
+  if (kind == http::BodyKind::none && head.says_length)
+    http::append_field(out, "Content-Length", head.content_length);
+  http::append_framing(out, kind, head.content_length);
+  http::end_head(out);
+  active_->encoder.start(kind, head.content_length, std::move(out));
+}
+
+std::size_t Http1Connection::write_answer(std::string_view payload, bool last) {
+  std::size_t used = 0;
+  http::BodyEncoder& encoder = active_->encoder;
+  blocked_ = false;
+  while (!encoder.finished() && !write_failed_) {
+    std::array<iovec, http::BodyEncoder::kPieces> pieces;
+    const std::size_t count = encoder.gather(payload, last, pieces.data());
+    if (count == 0) break;
+    if (!stream_->may_write()) {
+      blocked_ = true;
+      break;
+    }
+    const io::IoResult result = stream_->write({pieces.data(), count});
+    if (result.status == io::IoStatus::error) write_failed_ = true;
+    if (result.status == io::IoStatus::would_block) blocked_ = true;
+    if (result.status != io::IoStatus::ok) break;
+    bytes_sent_ += result.bytes;
+    const std::size_t taken = encoder.wrote(result.bytes);
+    payload.remove_prefix(taken);
+    used += taken;
+  }
+  return used;
+}
+
+bool Http1Connection::answer_finished() const noexcept { return answer_started_ && active_->encoder.finished(); }
+
+void Http1Connection::abort_answer() noexcept {
+  aborted_ = true;
+  keep_alive_ = false;
+  // The end of the connection would look like the end of such an answer: only a reset says that it was cut.
+  if (answer_close_delimited_) stream_->reset_on_close();
+}
+
+void Http1Connection::end_exchange() {
+  gateway::Exchange& exchange = active_->exchange;
+  if (exchange.record.client_gone || !answer_finished()) keep_alive_ = false, aborted_ = true;
+  const Duration took = core_.reactor().precise_now() - exchange.started;
+  if (core_.options().observed) {
+    gateway::Worker& worker = core_.worker();
+    const int status = exchange.record.client_gone ? 499 : exchange.record.status;
+    worker.count_request(exchange.route == nullptr ? std::string_view{} : std::string_view(exchange.route->options.name),
+                         exchange.request.method, status, took);
+    write_log(took);
+  }
+  if (body_state_ != BodyState::done) keep_alive_ = false;
+  active_->body.finish();
+  core_.return_active(std::move(active_));
+}
+
+void Http1Connection::write_log(Duration took) {
+  gateway::Worker& worker = core_.worker();
+  if (worker.log == nullptr) return;
+  worker.log_line.clear();
+  gateway::append_access_line(worker.log_line, active_->exchange, took);
+  worker.log->write(worker.log_line);
+}
+
+async::Task<void> Http1Connection::linger() {
+  if (stream_->broken()) co_return;
+  stream_->shutdown_write();
+  const Deadline deadline = Deadline::after(core_.reactor().now(), kLingerTime);
+  in_.consume(in_.size());
+  for (std::size_t left = kLingerBytes; left > 0;) {
+    if (stream_->may_read()) {
+      in_.rewind();
+      const std::span<char> room = in_.room();
+      const io::IoResult result = stream_->read(room.first(std::min(room.size(), left)));
+      if (result.status == io::IoStatus::ok) left -= result.bytes;
+      if (result.status == io::IoStatus::end || result.status == io::IoStatus::error) co_return;
+      if (result.status == io::IoStatus::ok) continue;
+    }
+    if (co_await waiter_.wait(deadline) != io::Wake::event) co_return;
+  }
+}
+
+}  // namespace weir::server

@@ -1,0 +1,452 @@
+#include "weir/server/server.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "weir/base/random.h"
+#include "weir/config/schema.h"
+#include "weir/io/cares_resolver.h"
+#include "weir/io/epoll_reactor.h"
+#include "weir/metrics/exposition.h"
+#include "weir/server/admin.h"
+#include "weir/server/cgroup.h"
+
+namespace weir::server {
+namespace {
+
+void append_json_field(std::string& out, std::string_view name, std::string_view text) {
+  out.append("\"").append(name).append("\":\"");
+  base::append_json_escaped(out, text);
+  out.push_back('"');
+}
+
+void append_json_number(std::string& out, std::string_view name, std::uint64_t number) {
+  out.append(",\"").append(name).append("\":").append(std::to_string(number));
+}
+
+std::string join(const std::vector<std::string>& items) {
+  std::string all;
+  for (const std::string& item : items) all.append(all.empty() ? "" : ", ").append(item);
+  return all;
+}
+
+std::string report_of(const config::LoadResult& result) {
+  std::string report;
+  for (const config::Diagnostic& diagnostic : result.diagnostics)
+    report.append(report.empty() ? "" : "\n").append(config::to_text(diagnostic, result.files));
+  return report;
+}
+
+}  // namespace
+
+// One thread: a reactor and what runs on it. A worker has one unit; the admin has one for each of its addresses.
+struct Server::Thread {
+  struct Unit {
+    std::unique_ptr<gateway::Worker> worker;
+    std::unique_ptr<WorkerCore> core;
+  };
+  std::unique_ptr<io::EpollReactor> reactor;
+  std::unique_ptr<io::CaresResolver> resolver;
+  std::vector<Unit> units;
+  std::thread thread;
+
+  Unit& add_unit(metrics::Registry& registry, std::size_t shard, gateway::AccessLogWriter::Lane* lane,
+                 const CoreOptions& options, std::shared_ptr<const gateway::Plan> plan) {
+    Unit unit;
+    unit.worker = std::make_unique<gateway::Worker>(*reactor, *resolver, registry, shard, lane, base::random_seed());
+    unit.worker->adopt(std::move(plan));
+    unit.core = std::make_unique<WorkerCore>(*reactor, *unit.worker, options);
+    return units.emplace_back(std::move(unit));
+  }
+};
+
+Server::Server(ServerOptions options, Log& log)
+    : options_(std::move(options)),
+      log_(log),
+      seed_{base::random_seed(), base::random_seed()},
+      state_(seed_, [this](const auto& upstream, const auto& change, const auto& failed) {
+        on_transition(upstream, change, failed);
+      }),
+      addresses_(seed_) {}
+
+Server::~Server() {
+  const auto end = [](const std::unique_ptr<Thread>& thread) {
+    if (thread == nullptr) return;
+    thread->reactor->stop();
+    if (thread->thread.joinable()) thread->thread.join();
+    while (!thread->units.empty()) thread->units.pop_back();
+  };
+  for (const auto& worker : workers_) end(worker);
+  end(admin_);
+  collectors_.clear();
+}
+
+Result<void> Server::start(config::Config config) {
+  const std::size_t worker_count = config.workers.value_or(usable_cores());
+  registry_ = std::make_unique<metrics::Registry>(worker_count + 1);
+  log_.set_level(config.log_level);
+  if (config.access_log.to != "off") {
+    Result<std::unique_ptr<gateway::AccessLogWriter>> opened =
+        gateway::AccessLogWriter::open(config.access_log.to, worker_count);
+    if (!opened) return Error(opened.error().code, "access_log: " + opened.error().detail);
+    access_log_ = std::move(*opened);
+  }
+  Result<std::shared_ptr<const gateway::Plan>> plan =
+      gateway::build_plan(std::move(config), state_, *registry_, options_.plan);
+  if (!plan) return plan.error();
+  (*plan)->publish(clock_.now());
+  plan_ = *plan;
+
+  for (std::size_t i = 0; i < worker_count; ++i) {
+    Result<std::unique_ptr<Thread>> made = make_thread(i, false);
+    if (!made) return made.error();
+    workers_.push_back(std::move(*made));
+  }
+  if (plan_->config.admin || plan_->config.health) {
+    Result<std::unique_ptr<Thread>> made = make_thread(worker_count, true);
+    if (!made) return made.error();
+    admin_ = std::move(*made);
+  }
+  if (Result<void> bound = bind(plan_->config); !bound) return bound.error();
+  declare_metrics();
+  threads_running_ = workers_.size();
+  for (const auto& worker : workers_)
+    worker->thread = std::thread([this, thread = worker.get()] {
+      thread->reactor->run();
+      thread_drained();
+    });
+  if (admin_ != nullptr) admin_->thread = std::thread([thread = admin_.get()] { thread->reactor->run(); });
+  log_.info("serving on " + join([this] {
+              std::vector<std::string> all;
+              for (const io::Address& address : listening_) all.push_back(address.to_text());
+              return all;
+            }()) +
+            " with " + std::to_string(worker_count) + (worker_count == 1 ? " worker" : " workers"));
+  return {};
+}
+
+Result<std::unique_ptr<Server::Thread>> Server::make_thread(std::size_t index, bool admin) {
+  auto thread = std::make_unique<Thread>();
+  Result<std::unique_ptr<io::EpollReactor>> reactor = io::EpollReactor::create();
+  if (!reactor) return reactor.error();
+  thread->reactor = std::move(*reactor);
+  thread->resolver = std::make_unique<io::CaresResolver>(*thread->reactor);
+  CoreOptions options;
+  if (!admin) {
+    options.addresses = &addresses_;
+    gateway::AccessLogWriter::Lane* lane = access_log_ == nullptr ? nullptr : &access_log_->lane(index);
+    thread->add_unit(*registry_, index, lane, options, plan_);
+    return thread;
+  }
+  options.observed = false;
+  if (plan_->config.admin)
+    thread->add_unit(*registry_, index, nullptr, options, make_admin_plan(*this, plan_->config.admin->token, true));
+  if (plan_->config.health)
+    thread->add_unit(*registry_, index, nullptr, options, make_admin_plan(*this, {}, false));
+  return thread;
+}
+
+namespace {
+
+// The configuration knows an address as text; "" is every IPv4 address.
+Result<io::Address> to_address(const config::HostPort& at) {
+  io::Address address;
+  address.port = at.port;
+  if (at.host.empty()) return address;
+  Result<base::IpAddress> ip = base::IpAddress::parse(at.host);
+  if (!ip) return Error(ErrorCode::invalid_argument, "listen on an IP address, not on a name: " + at.host);
+  address.ip = *ip;
+  return address;
+}
+
+Error with_address(const Error& error, const io::Address& address) {
+  Error named = error;
+  named.detail = "cannot listen on " + address.to_text() + ": " +
+                 (error.code == ErrorCode::address_in_use        ? "the address is in use"
+                  : error.code == ErrorCode::permission_denied ? "no permission for this port"
+                                                               : error.detail);
+  return named;
+}
+
+}  // namespace
+
+Result<void> Server::bind(const config::Config& config) {
+  for (const config::Listen& listen : config.listen) {
+    Result<io::Address> address = to_address(listen.address);
+    if (!address) return address.error();
+    io::ListenOptions options;
+    options.reuse_port = workers_.size() > 1;
+    // SO_REUSEPORT would let two gateways share the port in silence: see first whether it is free for one.
+    if (options.reuse_port && address->port != 0) {
+      Result<std::unique_ptr<io::Listener>> probe = workers_.front()->reactor->listen(*address, io::ListenOptions{});
+      if (!probe) return with_address(probe.error(), *address);
+    }
+    for (const auto& worker : workers_) {
+      Result<std::unique_ptr<io::Listener>> listener = worker->reactor->listen(*address, options);
+      if (!listener) return with_address(listener.error(), *address);
+      address->port = (*listener)->local().port;  // port 0: the others take what the first was given
+      worker->units.front().core->add_listener(std::move(*listener));
+    }
+    listening_.push_back(*address);
+  }
+  std::size_t unit = 0;
+  for (const std::optional<config::HostPort>& at :
+       {config.admin ? std::optional(config.admin->address) : std::nullopt, config.health}) {
+    if (!at) continue;
+    Result<io::Address> address = to_address(*at);
+    if (!address) return address.error();
+    Result<std::unique_ptr<io::Listener>> listener = admin_->reactor->listen(*address, io::ListenOptions{});
+    if (!listener) return with_address(listener.error(), *address);
+    listening_.push_back((*listener)->local());
+    admin_->units[unit++].core->add_listener(std::move(*listener));
+  }
+  return {};
+}
+
+std::shared_ptr<const gateway::Plan> Server::plan() const {
+  const std::lock_guard lock(mutex_);
+  return plan_;
+}
+
+void Server::publish(std::shared_ptr<const gateway::Plan> plan) {
+  plan->publish(clock_.now());
+  {
+    const std::lock_guard lock(mutex_);
+    plan_ = plan;
+  }
+  for (const auto& worker : workers_)
+    worker->reactor->post([unit = &worker->units.front(), plan] { unit->worker->adopt(plan); });
+}
+
+Server::Reload Server::reload() {
+  const std::lock_guard one_at_a_time(reload_mutex_);
+  Reload result;
+  if (options_.config_file.empty()) {
+    result.report = "there is no configuration file to reload";
+  } else if (draining()) {
+    result.report = "the gateway is draining";
+  } else {
+    config::LoadResult loaded = config::load_file(options_.config_file, config::system_environment());
+    result.report = report_of(loaded);
+    if (loaded.config) {
+      const config::Config& now = plan()->config;
+      if (loaded.config->workers != now.workers || loaded.config->access_log.to != now.access_log.to ||
+          loaded.config->listen.size() != now.listen.size() ||
+          !std::equal(now.listen.begin(), now.listen.end(), loaded.config->listen.begin(),
+                      [](const auto& a, const auto& b) { return a.address.to_text() == b.address.to_text(); }))
+        result.report.append(result.report.empty() ? "" : "\n")
+            .append("listen, workers and access_log take effect with the next start");
+      log_.set_level(loaded.config->log_level);
+      Result<std::shared_ptr<const gateway::Plan>> built =
+          gateway::build_plan(std::move(*loaded.config), state_, *registry_, options_.plan);
+      result.ok = built.has_value();
+      if (built)
+        publish(std::move(*built));
+      else
+        result.report = built.error().detail;
+    }
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    ++(result.ok ? reloads_ok_ : reloads_failed_);
+  }
+  if (result.ok)
+    log_.info("reloaded " + options_.config_file + (result.report.empty() ? "" : "\n" + result.report));
+  else
+    log_.error("reload refused, the old configuration goes on serving\n" + result.report);
+  return result;
+}
+
+void Server::reopen_logs() {
+  if (access_log_ == nullptr) return;
+  if (const Result<void> opened = access_log_->reopen(); !opened)
+    log_.error("access log: " + opened.error().to_text() + "; the old file stays in use");
+}
+
+void Server::drain() {
+  if (draining_.exchange(true)) {
+    log_.warn("asked again: cutting off what still runs");
+    for (const auto& worker : workers_) worker->reactor->post([unit = &worker->units.front()] { unit->core->cancel(); });
+    return;
+  }
+  log_.info("draining");
+  for (const auto& worker : workers_)
+    worker->reactor->post([thread = worker.get()] {
+      thread->units.front().core->drain([thread] { thread->reactor->stop(); });
+    });
+}
+
+void Server::thread_drained() {
+  const std::lock_guard lock(mutex_);
+  --threads_running_;
+  ended_.notify_all();
+}
+
+void Server::wait() {
+  std::unique_lock lock(mutex_);
+  ended_.wait(lock, [this] { return draining() || threads_running_ == 0; });
+  if (!ended_.wait_for(lock, options_.drain_for, [this] { return threads_running_ == 0; })) {
+    lock.unlock();
+    log_.warn("drain time is over: cutting off what still runs");
+    for (const auto& worker : workers_) worker->reactor->post([unit = &worker->units.front()] { unit->core->cancel(); });
+    lock.lock();
+    ended_.wait(lock, [this] { return threads_running_ == 0; });
+  }
+  log_.info("stopped");
+  all_ended_.store(true);
+}
+
+std::string Server::not_ready() const {
+  if (draining()) return "draining";
+  for (const auto& worker : workers_)
+    if (worker->units.front().core->starved()) return "out of descriptors or memory: new connections wait";
+  return {};
+}
+
+void Server::on_transition(const upstream::SharedUpstream& upstream,
+                           const resilience::CircuitBreaker::Transition& change,
+                           const std::vector<std::string>& failed) {
+  const std::string from(to_string(change.from));
+  const std::string to(to_string(change.to));
+  const std::string reason(to_string(change.reason));
+  {
+    const std::lock_guard lock(mutex_);
+    ++transitions_[{upstream.name(), from, to, reason}];
+  }
+  std::string line = "circuit breaker of upstream " + upstream.name() + ": " + from + " -> " + to + " (" + reason + ")";
+  if (!failed.empty()) line.append(", failed requests: ").append(join(failed));
+  log_.write(change.to == resilience::CircuitBreaker::State::open ? Log::Level::warn : Log::Level::info, line);
+}
+
+void Server::read_connections(metrics::Sink& sink) const {
+  const std::shared_ptr<const gateway::Plan> now = plan();
+  for (const gateway::UpstreamPlan& upstream : now->upstreams) {
+    double idle = 0;
+    double open = 0;
+    for (const auto& worker : workers_)
+      for (const upstream::EndpointOptions& endpoint : upstream.options.endpoints) {
+        const gateway::Worker::PoolCounts counts = worker->units.front().worker->pool_counts(endpoint);
+        idle += static_cast<double>(counts.idle);
+        open += static_cast<double>(counts.open);
+      }
+    sink.add({upstream.options.name, "idle"}, idle);
+    sink.add({upstream.options.name, "active"}, open - idle);
+  }
+}
+
+void Server::declare_metrics() {
+  using metrics::Sink;
+  const auto collect = [this](metrics::FamilyId family, auto read) {
+    collectors_.push_back(registry_->collect(family, std::move(read)));
+  };
+  metrics::Registry& registry = *registry_;
+  collect(registry.gauge_family("weir_in_flight", "Requests that hold a place of the process's load shedder."),
+          std::function<double()>([this] {
+            for (const auto& [name, shedder] : state_.shedders())
+              if (name == "process") return static_cast<double>(shedder->in_flight());
+            return 0.0;
+          }));
+  collect(registry.gauge_family("weir_circuit_breaker_state", "0 closed, 1 open, 2 half-open.", {"upstream"}),
+          std::function<void(Sink&)>([this](Sink& sink) {
+            using State = resilience::CircuitBreaker::State;
+            for (const auto& [name, upstream] : state_.upstreams()) {
+              const State state = upstream->breaker().state();
+              const bool open = state == State::open || state == State::forced_open;
+              sink.add({name}, state == State::half_open ? 2 : open ? 1 : 0);
+            }
+          }));
+  collect(registry.counter_family("weir_circuit_breaker_transitions_total", "Changes of state of circuit breakers.",
+                                  {"upstream", "from", "to", "reason"}),
+          std::function<void(Sink&)>([this](Sink& sink) {
+            const std::lock_guard lock(mutex_);
+            for (const auto& [labels, count] : transitions_) {
+              const auto& [upstream, from, to, reason] = labels;
+              sink.add({upstream, from, to, reason}, static_cast<double>(count));
+            }
+          }));
+  collect(registry.gauge_family("weir_upstream_connections", "Connections to upstreams.", {"upstream", "state"}),
+          std::function<void(Sink&)>([this](Sink& sink) { read_connections(sink); }));
+  collect(registry.counter_family("weir_config_reloads_total", "Reloads of the configuration.", {"result"}),
+          std::function<void(Sink&)>([this](Sink& sink) {
+            const std::lock_guard lock(mutex_);
+            sink.add({"ok"}, static_cast<double>(reloads_ok_));
+            sink.add({"failed"}, static_cast<double>(reloads_failed_));
+          }));
+  collect(registry.counter_family("weir_log_dropped_total", "Access log lines that were dropped."),
+          std::function<double()>([this] {
+            return access_log_ == nullptr ? 0.0 : static_cast<double>(access_log_->dropped());
+          }));
+  collect(registry.counter_family("weir_connections_refused_total",
+                                  "Connections closed unanswered: their address had too many."),
+          std::function<double()>([this] {
+            double refused = 0;
+            for (const auto& worker : workers_) refused += static_cast<double>(worker->units.front().core->refused_connections());
+            return refused;
+          }));
+}
+
+std::string Server::metrics_text() { return metrics::format_text(registry_->snapshot()); }
+
+std::string Server::config_json() const { return config::to_json(plan()->config); }
+
+std::string Server::upstreams_json() const {
+  const std::shared_ptr<const gateway::Plan> now = plan();
+  std::string out = "{\"upstreams\":[";
+  for (const gateway::UpstreamPlan& upstream : now->upstreams) {
+    const resilience::CircuitBreaker::Snapshot snapshot = upstream.shared->breaker().snapshot(clock_.now());
+    out.append(out.back() == '[' ? "{" : ",{");
+    append_json_field(out, "name", upstream.options.name);
+    out.append(",\"circuit_breaker\":{");
+    append_json_field(out, "state", upstream.options.breaker ? to_string(snapshot.state) : "off");
+    append_json_number(out, "consecutive_failures", snapshot.consecutive_failures);
+    append_json_number(out, "probes_in_flight", snapshot.probes_in_flight);
+    append_json_number(out, "late_results", snapshot.late_results);
+    const Duration wait = upstream.shared->breaker().retry_after(clock_.now());
+    append_json_number(out, "retry_after_ms",
+                       static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(wait).count()));
+    out.append("},\"endpoints\":[");
+    for (const upstream::EndpointOptions& endpoint : upstream.options.endpoints) {
+      std::uint64_t open = 0;
+      std::uint64_t idle = 0;
+      for (const auto& worker : workers_) {
+        const gateway::Worker::PoolCounts counts = worker->units.front().worker->pool_counts(endpoint);
+        open += counts.open;
+        idle += counts.idle;
+      }
+      out.append(out.back() == '[' ? "{" : ",{");
+      append_json_field(out, "url", endpoint.url);
+      append_json_number(out, "weight", endpoint.weight);
+      append_json_number(out, "connections", open);
+      append_json_number(out, "idle", idle);
+      out.push_back('}');
+    }
+    out.append("]}");
+  }
+  return out.append("]}\n");
+}
+
+std::string Server::rate_limits_json() const {
+  std::string out = "{\"rate_limits\":[";
+  for (const auto& [name, limiter] : state_.limiters()) {
+    const ratelimit::Policy policy = limiter->policy();
+    const ratelimit::KeyedRateLimiter::Stats stats = limiter->stats();
+    out.append(out.back() == '[' ? "{" : ",{");
+    append_json_field(out, "name", name);
+    out.push_back(',');
+    append_json_field(out, "algorithm", ratelimit::to_string(ratelimit::effective_algorithm(policy)));
+    append_json_number(out, "limit", policy.limit);
+    append_json_number(out, "window_ms",
+                       static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(policy.window).count()));
+    append_json_number(out, "keys", stats.keys);
+    append_json_number(out, "keys_max", stats.capacity);
+    append_json_number(out, "bytes", stats.bytes);
+    append_json_number(out, "allowed", stats.allowed);
+    append_json_number(out, "refused", stats.refused);
+    append_json_number(out, "evicted", stats.evicted);
+    append_json_number(out, "overflowed", stats.overflowed);
+    out.push_back('}');
+  }
+  return out.append("]}\n");
+}
+
+}  // namespace weir::server

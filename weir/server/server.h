@@ -1,0 +1,125 @@
+// Server: the whole gateway of one process. Workers, admin, reload, drain.
+//
+//   Server server(options);
+//   if (Result<void> started = server.start(config); !started) ...
+//   server.reload();            // SIGHUP, POST /v1/reload
+//   server.reopen_logs();       // SIGUSR1
+//   server.drain();             // SIGTERM: refuses new connections, finishes what runs
+//   server.wait();
+//
+// Each worker is a thread with its own reactor and its own SO_REUSEPORT listener; the admin is one more, so that it
+// answers when the workers are busy. A reload builds a new plan beside the old one and publishes it, or says what is
+// wrong and changes nothing. Every member may be called from any thread.
+#ifndef WEIR_SERVER_SERVER_H_
+#define WEIR_SERVER_SERVER_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "weir/config/load.h"
+#include "weir/gateway/access_log_writer.h"
+#include "weir/gateway/plan.h"
+#include "weir/gateway/state.h"
+#include "weir/gateway/worker.h"
+#include "weir/metrics/registry.h"
+#include "weir/server/address_table.h"
+#include "weir/server/log.h"
+#include "weir/server/worker_core.h"
+
+namespace weir::server {
+
+struct ServerOptions {
+  std::string config_file;                // for reload; "" when there is none (weir proxy)
+  gateway::PlanOptions plan;              // custom stages
+  Duration drain_for = std::chrono::seconds{30};  // then whatever still runs is cut off
+};
+
+class Server {
+ public:
+  Server(ServerOptions options, Log& log);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Binds every address and starts the threads. Errors: address_in_use, permission_denied and the like, with the
+  // address; nothing runs then.
+  Result<void> start(config::Config config);
+
+  struct Reload {
+    bool ok = false;
+    std::string report;  // what is wrong, a line each; or what changed
+  };
+  Reload reload();
+  void reopen_logs();
+  // Stops accepting, lets exchanges end, then stops the workers. A second call cuts everything off at once.
+  void drain();
+  // Until drained.
+  void wait();
+  // wait() is about to return, or has.
+  bool ended() const noexcept { return all_ended_.load(); }
+
+  bool draining() const noexcept { return draining_.load(); }
+  // Nothing, or why the server should get no new traffic.
+  std::string not_ready() const;
+  std::string metrics_text();
+  // JSON for the admin's read endpoints.
+  std::string config_json() const;
+  std::string upstreams_json() const;
+  std::string rate_limits_json() const;
+  std::shared_ptr<const gateway::Plan> plan() const;
+  // Addresses in use, for those who asked for port 0: the first data listener, the admin.
+  std::vector<io::Address> listening() const { return listening_; }
+
+ private:
+  struct Thread;
+
+  Result<void> bind(const config::Config& config);
+  Result<void> add_listener(Thread& thread, const config::HostPort& at, bool reuse_port);
+  Result<std::unique_ptr<Thread>> make_thread(std::size_t index, bool admin);
+  void declare_metrics();
+  void publish(std::shared_ptr<const gateway::Plan> plan);
+  void thread_drained();
+  void on_transition(const upstream::SharedUpstream& upstream, const resilience::CircuitBreaker::Transition& change,
+                     const std::vector<std::string>& failed);
+  void read_connections(metrics::Sink& sink) const;
+
+  ServerOptions options_;
+  Log& log_;
+  SystemClock clock_;
+  const base::SipKey seed_;
+  std::unique_ptr<metrics::Registry> registry_;
+  gateway::State state_;
+  AddressTable addresses_;
+  std::unique_ptr<gateway::AccessLogWriter> access_log_;
+  std::vector<metrics::Collector> collectors_;
+
+  mutable std::mutex mutex_;  // the members below
+  std::condition_variable ended_;
+  std::shared_ptr<const gateway::Plan> plan_;
+  std::map<std::tuple<std::string, std::string, std::string, std::string>, std::uint64_t> transitions_;
+  std::uint64_t reloads_ok_ = 0;
+  std::uint64_t reloads_failed_ = 0;
+  std::size_t threads_running_ = 0;
+
+  std::mutex reload_mutex_;
+  std::atomic<bool> draining_{false};
+  std::atomic<bool> all_ended_{false};
+  std::vector<io::Address> listening_;
+  std::vector<std::unique_ptr<Thread>> workers_;
+  std::unique_ptr<Thread> admin_;
+};
+
+}  // namespace weir::server
+
+#endif  // WEIR_SERVER_SERVER_H_
