@@ -177,6 +177,10 @@ struct Config {
   std::vector<Upstream> upstreams;
   std::vector<RateLimit> rate_limits;
   std::vector<Route> routes;  // first match wins
+
+  // Free text that came from `env:` or `file:` (tokens, header values, bodies): to_json() writes *** in its
+  // place.
+  std::vector<std::string> secrets;
 };
 
 }  // namespace weir::config

@@ -25,12 +25,17 @@
 #include <unordered_set>
 #include <utility>
 
+#include "weir/config/internal/utf8.h"
+
 namespace weir::config::internal {
 namespace {
 
 // Brackets open at once before yaml-cpp gets to see the text. Far above kMaxDepth: brackets inside block text
 // are counted too, and must not matter.
 constexpr std::size_t kMaxOpenBrackets = 1'000;
+
+constexpr const char* kTooDeep = "nested deeper than 64 levels";
+static_assert(kMaxDepth == 64);
 
 // Reads from memory without copying it.
 class ViewBuffer final : public std::streambuf {
@@ -92,58 +97,37 @@ class Lines {
   mutable std::uint32_t characters_ = 0;
 };
 
-Diagnostic error_at(Position at, std::string message, std::string suggestion = {}) {
-  Diagnostic diagnostic;
-  diagnostic.at = at;
-  diagnostic.message = std::move(message);
-  diagnostic.suggestion = std::move(suggestion);
-  return diagnostic;
-}
+// One mistake, on its way out of the parser.
+struct Fault {
+  Position at;
+  std::string message;
+};
 
 // Thrown inside the event handler, caught in parse_document: a bound or something that weir refuses.
 struct Refused {
-  Diagnostic diagnostic;
+  Fault fault;
 };
 
-// Bytes of the UTF-8 sequence at the front of `text` (RFC 3629), 0 when it is none.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-  const unsigned first = byte(0);
-  const std::size_t length = first < 0x80                    ? 1
-                             : first >= 0xc2 && first < 0xe0 ? 2
-                             : first >= 0xe0 && first < 0xf0 ? 3
-                             : first >= 0xf0 && first < 0xf5 ? 4
-                                                             : 0;
-  for (std::size_t i = 1; i < length; ++i)
-    if ((byte(i) & 0xc0U) != 0x80U) return 0;
-  if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f))
-    return 0;  // overlong, surrogate
-  if ((first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f))
-    return 0;  // overlong, beyond U+10FFFF
-  return length;
-}
-
 // The first byte that no configuration holds.
-std::optional<Diagnostic> bad_bytes(std::string_view text, const Lines& lines) {
+std::optional<Fault> bad_bytes(std::string_view text, const Lines& lines) {
   for (std::size_t i = 0; i < text.size();) {
     const auto byte = static_cast<unsigned char>(text[i]);
     const std::size_t length = utf8_length(text.substr(i));
-    if (length == 0) return error_at(lines.at_offset(i), "the file is not UTF-8 text");
+    if (length == 0) return Fault{lines.at_offset(i), "the file is not UTF-8 text"};
     const bool line_end = byte == '\n' || (byte == '\r' && i + 1 < text.size() && text[i + 1] == '\n');
     if ((byte < 0x20 && byte != '\t' && !line_end) || byte == 0x7f)
-      return error_at(lines.at_offset(i), "the file holds a control character");
+      return Fault{lines.at_offset(i), "the file holds a control character"};
     i += length;
   }
   return std::nullopt;
 }
 
-std::optional<Diagnostic> too_many_brackets(std::string_view text, const Lines& lines) {
+std::optional<Fault> too_many_brackets(std::string_view text, const Lines& lines) {
   std::size_t open = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (c == '[' || c == '{') {
-      if (++open > kMaxOpenBrackets)
-        return error_at(lines.at_offset(i), "nested deeper than " + std::to_string(kMaxDepth) + " levels");
+      if (++open > kMaxOpenBrackets) return Fault{lines.at_offset(i), kTooDeep};
     } else if ((c == ']' || c == '}') && open > 0) {
       --open;
     }
@@ -153,16 +137,16 @@ std::optional<Diagnostic> too_many_brackets(std::string_view text, const Lines& 
 
 class Builder final : public YAML::EventHandler {
  public:
-  Builder(std::string_view text, const Lines& lines, Document& document, std::vector<Diagnostic>& diagnostics)
-      : text_(text), lines_(lines), document_(document), diagnostics_(diagnostics) {}
+  Builder(std::string_view text, const Lines& lines, Budget& budget, Document& document, Report& report)
+      : text_(text), lines_(lines), budget_(budget), document_(document), report_(report) {}
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ == 0) return;
     const Position at = lines_.at(mark);
     const bool marked = lines_.line_text(at.line - 1).starts_with("---") ||
                         (at.line >= 2 && lines_.line_text(at.line - 2).starts_with("---"));
-    if (marked) throw Refused{error_at(at, "a second YAML document; weir reads one document a file")};
-    throw Refused{error_at(at, "this line does not belong to what stands above it: check its indentation")};
+    if (marked) throw Refused{{at, "a second YAML document; weir reads one document a file"}};
+    throw Refused{{at, "this line does not belong to what stands above it: check its indentation"}};
   }
   void OnDocumentEnd() override {}
 
@@ -173,10 +157,9 @@ class Builder final : public YAML::EventHandler {
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const Position at = lines_.at(mark);
-    if (++aliases_ > kMaxAliases)
-      throw Refused{error_at(at, "more than " + std::to_string(kMaxAliases) + " aliases")};
+    if (budget_.aliases-- == 0) throw Refused{{at, "more than " + std::to_string(kMaxAliases) + " aliases"}};
     const auto found = anchors_.find(anchor);
-    if (found == anchors_.end()) throw Refused{error_at(at, "an alias inside the very value it stands for")};
+    if (found == anchors_.end()) throw Refused{{at, "an alias inside the very value it stands for"}};
     count(found->second->size, at);
     place(*found->second, at);
   }
@@ -226,8 +209,10 @@ class Builder final : public YAML::EventHandler {
   }
 
   void count(std::size_t nodes, Position at) {
-    nodes_ += nodes;
-    if (nodes_ > kMaxNodes) throw Refused{error_at(at, "more than " + std::to_string(kMaxNodes) + " values")};
+    if (nodes > budget_.nodes)
+      throw Refused{{at, "more than " + std::to_string(kMaxNodes) +
+                             " values, aliases counted with all they stand for"}};
+    budget_.nodes -= nodes;
     for (Open& open : stack_) open.node->size += nodes;
   }
 
@@ -235,7 +220,7 @@ class Builder final : public YAML::EventHandler {
     const Position at = lines_.at(mark);
     // yaml-cpp marks plain values "?" and quoted ones "!"; anything else was written by the user.
     if (!tag.empty() && tag != "?" && tag != "!")
-      throw Refused{error_at(at, "YAML tags are not used here: remove it")};
+      throw Refused{{at, "`!` begins a YAML tag, and tags are not used here: put the text in quotes"}};
     count(1, at);
     Node& node = document_.nodes.emplace_back();
     node.kind = kind;
@@ -249,10 +234,9 @@ class Builder final : public YAML::EventHandler {
   }
 
   void open(Node& node, YAML::anchor_t anchor) {
-    if (stack_.size() >= kMaxDepth)
-      throw Refused{error_at(node.at, "nested deeper than " + std::to_string(kMaxDepth) + " levels")};
+    if (stack_.size() >= kMaxDepth) throw Refused{{node.at, kTooDeep}};
     if (!stack_.empty() && stack_.back().node->kind == Node::Kind::map && stack_.back().key_next)
-      throw Refused{error_at(node.at, "a key must be text, not a list or a map")};
+      throw Refused{{node.at, "a key must be text, not a list or a map"}};
     Open& level = stack_.emplace_back();
     level.node = &node;
     level.anchor = anchor;
@@ -285,15 +269,16 @@ class Builder final : public YAML::EventHandler {
   }
 
   void take_key(Open& level, const Node& node, Position at) {
-    if (node.kind != Node::Kind::scalar) throw Refused{error_at(at, "a key must be text")};
+    if (node.kind != Node::Kind::scalar) throw Refused{{at, "a key must be text"}};
     if (node.text == "<<" && !node.quoted)
-      throw Refused{error_at(at, "merge keys (`<<`) are not used here: write the keys out")};
+      throw Refused{{at, "merge keys (`<<`) are not used here: write the keys out"}};
     const auto [first, fresh] = level.keys.emplace(node.text, at);
     level.skip = !fresh;
     if (!fresh)
-      diagnostics_.push_back(error_at(at, "duplicate key `" + printable(node.text) +
-                                              "`: already given at line " +
-                                              std::to_string(first->second.line)));
+      report_.error(at,
+                    "duplicate key " + quote(node.text) + ": already given at line " +
+                        std::to_string(first->second.line),
+                    "keep one of the two");
     level.entry.key = node.text;
     level.entry.at = at;
     level.key_next = false;
@@ -311,17 +296,16 @@ class Builder final : public YAML::EventHandler {
         ++i;
       }
     }
-    throw Refused{error_at(lines_.at(mark), "the quote opened here is never closed")};
+    throw Refused{{lines_.at(mark), "the quote opened here is never closed"}};
   }
 
   std::string_view text_;
   const Lines& lines_;
+  Budget& budget_;
   Document& document_;
-  std::vector<Diagnostic>& diagnostics_;
+  Report& report_;
   std::vector<Open> stack_;
   std::unordered_map<YAML::anchor_t, const Node*> anchors_;  // of finished nodes only
-  std::size_t nodes_ = 0;
-  std::size_t aliases_ = 0;
   std::size_t documents_ = 0;
 };
 
@@ -340,87 +324,72 @@ constexpr std::array kWords{
     Words{"end of map not found", "this line does not fit the map above it: check its indentation"},
     Words{"illegal EOF in scalar", "a quoted text is never closed"},
     Words{"illegal document indicator in scalar", "a document mark inside a quoted text"},
-    Words{"the referenced anchor is not defined", "an alias whose anchor is not defined above"},
+    Words{"the referenced anchor is not defined",
+          "`*` begins a YAML alias, and no such anchor stands above: put the text in quotes"},
     Words{"unknown token", "this character cannot begin a value: put the text in quotes"},
     Words{"cannot assign multiple anchors to the same node", "two anchors on one value"},
-    Words{"cannot assign multiple tags to the same node", "YAML tags are not used here: remove it"},
+    Words{"cannot assign multiple tags to the same node",
+          "`!` begins a YAML tag, and tags are not used here"},
 };
 
-Diagnostic syntax_error(const YAML::Exception& fault, const Builder& builder, const Lines& lines) {
+Fault syntax_error(const YAML::Exception& fault, const Builder& builder, const Lines& lines) {
   Position at = lines.at(fault.mark);
   const std::string_view line = lines.line_text(at.line - 1);
   const std::string_view indent = line.substr(0, std::min(line.find_first_not_of(" \t"), line.size()));
   if (indent.find('\t') != std::string_view::npos) {
     at.column = static_cast<std::uint32_t>(indent.find('\t') + 1);
-    return error_at(at, "a tab in the indentation: use spaces");
+    return {at, "a tab in the indentation: use spaces"};
   }
   const bool list = fault.msg == "end of sequence flow not found";
   if (list || fault.msg == "end of map flow not found") {
     if (const auto open = builder.innermost_open()) at = *open;
-    return error_at(at, list ? "the list opened here with `[` is not closed, or a comma is missing in it"
-                             : "the map opened here with `{` is not closed, or a comma is missing in it");
+    return {at, list ? "the list opened here with `[` is not closed, or a comma is missing in it"
+                     : "the map opened here with `{` is not closed, or a comma is missing in it"};
   }
   for (const Words& words : kWords)
-    if (fault.msg == words.theirs) return error_at(at, std::string(words.ours));
-  return error_at(at, "not YAML: " + printable(fault.msg));
+    if (fault.msg == words.theirs) return {at, std::string(words.ours)};
+  return {at, "not YAML: " + printable(fault.msg)};
 }
 
-}  // namespace
-
-std::string printable(std::string_view text) {
-  static constexpr std::string_view kHex = "0123456789abcdef";
-  constexpr std::size_t kShown = 64;
-  std::string out;
-  std::size_t shown = 0;
-  for (std::size_t i = 0; i < text.size(); ++shown) {
-    if (shown == kShown) return out + "...";
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const std::size_t length = utf8_length(text.substr(i));
-    if (byte == '\n') {
-      out += "\\n";
-    } else if (length == 0 || byte < 0x20 || byte == 0x7f) {
-      out += "\\x";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    } else {
-      out += text.substr(i, length);
-    }
-    i += std::max<std::size_t>(length, 1);
-  }
-  return out;
-}
-
-Document parse_document(std::string_view text, std::uint32_t file, std::vector<Diagnostic>& diagnostics) {
-  Document document;
-  if (text.size() > kMaxFileBytes) {
-    diagnostics.push_back(error_at(Position{file, 1, 1}, "the file is larger than 4 MiB"));
-    return document;
-  }
-  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte order mark says nothing about UTF-8
-  const Lines lines(text, file);
-  if (auto bad = bad_bytes(text, lines)) return diagnostics.push_back(*std::move(bad)), Document{};
-  if (auto deep = too_many_brackets(text, lines)) return diagnostics.push_back(*std::move(deep)), Document{};
-
-  Builder builder(text, lines, document, diagnostics);
-  std::optional<Diagnostic> fault;
+std::optional<Fault> run_parser(std::string_view text, Builder& builder, const Lines& lines) {
   try {
     ViewBuffer buffer(text);
     std::istream stream(&buffer);
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
+    return std::nullopt;
   } catch (Refused& refused) {
-    fault = std::move(refused.diagnostic);
+    return std::move(refused.fault);
   } catch (const YAML::Exception& exception) {
-    fault = syntax_error(exception, builder, lines);
+    return syntax_error(exception, builder, lines);
   } catch (const std::exception& exception) {
-    fault = error_at(builder.innermost_open().value_or(Position{file, 1, 1}),
-                     std::string("the file cannot be read: ") + exception.what());
+    const Position at = builder.innermost_open().value_or(lines.at(0, 0));
+    return Fault{at, std::string("the file cannot be read: ") + exception.what()};
+  }
+}
+
+}  // namespace
+
+Document parse_document(std::string_view text, std::uint32_t file, Budget& budget, Report& report) {
+  Document document;
+  if (text.size() > kMaxFileBytes) {
+    report.error(Position{file, 1, 1}, "the file is larger than 4 MiB");
+    return document;
+  }
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte order mark says nothing about UTF-8
+  const Lines lines(text, file);
+  std::optional<Fault> fault = bad_bytes(text, lines);
+  if (!fault) fault = too_many_brackets(text, lines);
+  if (!fault) {
+    Builder builder(text, lines, budget, document, report);
+    fault = run_parser(text, builder, lines);
   }
   if (fault) {
-    diagnostics.push_back(*std::move(fault));
+    report.error(fault->at, std::move(fault->message));
     document.root = nullptr;
   }
+  document.readable = !fault;
   return document;
 }
 

@@ -2,6 +2,7 @@
 //
 // Names and forms are the file's own, so that what /v1/config shows can be loaded again (but for the
 // secrets). Proved by DumpLoadsAgain in schema_test.cc.
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -17,11 +18,15 @@ namespace {
 
 constexpr const char* kOffWord = "off";
 
+// Six digits after the point, none of them idle: "100%", "0.5%".
 std::string percent_text(double share) {
   std::array<char, 64> buffer{};
-  const auto end =
-      std::to_chars(buffer.data(), buffer.data() + buffer.size(), share * 100, std::chars_format::fixed).ptr;
-  return std::string(buffer.data(), end) + "%";
+  const auto written =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), share * 100, std::chars_format::fixed, 6);
+  std::string text(buffer.data(), written.ptr);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.ends_with('.')) text.pop_back();
+  return text + "%";
 }
 
 void strings(JsonWriter& json, std::string_view name, const std::vector<std::string>& list) {
@@ -149,29 +154,35 @@ void rate_limit(JsonWriter& json, const RateLimit& limit) {
   json.close('}');
 }
 
-void fields(JsonWriter& json, std::string_view name,
+// Free text, or *** when it came from outside the file.
+using Secrets = std::vector<std::string>;
+std::string_view unless_secret(const std::string& text, const Secrets& secrets) {
+  return std::find(secrets.begin(), secrets.end(), text) != secrets.end() ? std::string_view("***") : text;
+}
+
+void fields(JsonWriter& json, const Secrets& secrets, std::string_view name,
             const std::vector<std::pair<std::string, std::string>>& list) {
   json.key(name).open('{');
-  for (const auto& [field, value] : list) json.member(field, value);
+  for (const auto& [field, value] : list) json.member(field, unless_secret(value, secrets));
   json.close('}');
 }
 
-void edit(JsonWriter& json, std::string_view name, const HeaderEdit& edit) {
+void edit(JsonWriter& json, const Secrets& secrets, std::string_view name, const HeaderEdit& edit) {
   json.key(name).open('{');
-  fields(json, "set", edit.set);
+  fields(json, secrets, "set", edit.set);
   strings(json, "remove", edit.remove);
   json.close('}');
 }
 
-void target(JsonWriter& json, const Route& route) {
+void target(JsonWriter& json, const Secrets& secrets, const Route& route) {
   if (route.upstream) json.member("upstream", *route.upstream);
   if (!route.respond) return;
   json.key("respond").open('{').member("status", route.respond->status);
-  fields(json, "headers", route.respond->headers);
-  json.member("body", route.respond->body).close('}');
+  fields(json, secrets, "headers", route.respond->headers);
+  json.member("body", unless_secret(route.respond->body, secrets)).close('}');
 }
 
-void route(JsonWriter& json, const Route& route) {
+void route(JsonWriter& json, const Secrets& secrets, const Route& route) {
   json.open('{').member("name", route.name).member("path", route.path);
   if (!route.methods.empty()) strings(json, "methods", route.methods);
   if (!route.host.empty()) json.member("host", route.host);
@@ -188,13 +199,13 @@ void route(JsonWriter& json, const Route& route) {
   cidrs(json, "allow", route.allow);
   cidrs(json, "deny", route.deny);
   json.key("headers").open('{');
-  edit(json, "request", route.request_headers);
-  edit(json, "response", route.response_headers);
+  edit(json, secrets, "request", route.request_headers);
+  edit(json, secrets, "response", route.response_headers);
   json.close('}');
   if (route.strip_prefix) json.member("strip_prefix", true);
   if (!route.rewrite.empty()) json.member("rewrite", route.rewrite);
   json.member("allow_encoded_slash", route.allow_encoded_slash);
-  target(json, route);
+  target(json, secrets, route);
   json.close('}');
 }
 
@@ -243,7 +254,7 @@ std::string to_json(const Config& config) {
   json.close('}');
   json.key("load_shed").open('{').member("max_in_flight", config.max_in_flight).close('}');
   json.key("routes").open('[');
-  for (const Route& each : config.routes) route(json, each);
+  for (const Route& each : config.routes) route(json, config.secrets, each);
   json.close(']').close('}');
   return json.take();
 }

@@ -41,9 +41,9 @@ class Loader {
     read_file_text(name, text);
     Config config;
     config.files = files_;
-    if (!syntax_fault_) {  // else every name that the unread file declares would be called missing
-      check_required(merged_, "", Position{0, 1, 1}, diagnostics_);
-      const ReadContext context{config, diagnostics_};
+    if (!unread_) {  // else every name that the unread file declares would be called missing
+      check_required(merged_, "", Position{0, 1, 1}, report_);
+      const ReadContext context{config, report_};
       read_server(merged_, context);
       read_upstreams(merged_, context);
       read_rate_limits(merged_, context);
@@ -56,7 +56,7 @@ class Loader {
     files_.push_back(path);
     Result<std::string> text = environment_.read_file(path);
     if (!text) {
-      diagnostics_.error(Position{0, 1, 1}, "cannot read the file: " + text.error().detail);
+      report_.error(Position{0, 1, 1}, "cannot read the file: " + text.error().detail);
       return finish(Config{});
     }
     files_.pop_back();
@@ -67,15 +67,8 @@ class Loader {
   LoadResult finish(Config config) {
     LoadResult result;
     result.files = files_;
-    result.diagnostics = std::move(diagnostics_.list());
-    std::stable_sort(
-        result.diagnostics.begin(), result.diagnostics.end(), [](const Diagnostic& a, const Diagnostic& b) {
-          return std::tie(a.at.file, a.at.line, a.at.column) < std::tie(b.at.file, b.at.line, b.at.column);
-        });
-    const bool sound =
-        std::none_of(result.diagnostics.begin(), result.diagnostics.end(),
-                     [](const Diagnostic& d) { return d.severity == Diagnostic::Severity::error; });
-    if (sound) result.config = std::move(config);
+    if (!report_.any_error()) result.config = std::move(config);
+    result.diagnostics = report_.take_sorted();
     return result;
   }
 
@@ -83,13 +76,13 @@ class Loader {
     const auto file = static_cast<std::uint32_t>(files_.size());
     files_.push_back(name);
     normal_.push_back(std::filesystem::path(name).lexically_normal().string());
-    // Nodes are kept for nothing after the check: values own their text.
-    const Document document = parse_document(text, file, diagnostics_.list());
-    if (document.root == nullptr && diagnostics_.any_error()) {
-      syntax_fault_ = true;
+    // The nodes are not needed after the check: values own their text.
+    const Document document = parse_document(text, file, budget_, report_);
+    if (!document.readable) {
+      unread_ = true;
       return;
     }
-    const CheckContext context{environment_, files_, diagnostics_};
+    const CheckContext context{environment_, files_, report_, outside_bytes_};
     Value root = check_root(document.root, file, context);
     std::vector<Value> includes;
     for (auto& [key, value] : root.entries) {
@@ -117,7 +110,7 @@ class Loader {
     } else if (key == "upstreams" || key == "rate_limits") {
       merge_named(target, std::move(value));
     } else {
-      diagnostics_.error(value.key_at, "`" + key + "` is already given at " + place(target.key_at));
+      report_.error(value.key_at, "`" + key + "` is already given at " + place(target.key_at));
     }
   }
 
@@ -125,8 +118,8 @@ class Loader {
     for (auto& [name, item] : value.entries) {
       if (const Value* earlier = target.find(name)) {
         if (item.form != 0 && earlier->form != 0)
-          diagnostics_.error(item.key_at,
-                             "duplicate key `" + name + "`: already given at " + place(earlier->key_at));
+          report_.error(item.key_at,
+                        "duplicate key `" + name + "`: already given at " + place(earlier->key_at));
       } else {
         target.entries.emplace_back(name, std::move(item));
       }
@@ -142,7 +135,7 @@ class Loader {
     std::vector<std::string> paths{pattern};
     if (pattern.find_first_of("*?[") != std::string::npos) {
       paths = environment_.glob(pattern);
-      if (paths.empty()) diagnostics_.warning(include.at, "no file matches `" + printable(pattern) + "`");
+      if (paths.empty()) report_.warning(include.at, "no file matches " + shown(include));
     }
     for (const std::string& path : paths) include_file(include.at, path);
   }
@@ -150,23 +143,25 @@ class Loader {
   void include_file(Position at, const std::string& path) {
     const std::string normal = std::filesystem::path(path).lexically_normal().string();
     if (std::find(normal_.begin(), normal_.end(), normal) != normal_.end()) {
-      diagnostics_.error(at, "the file `" + printable(path) + "` is read already");
+      report_.error(at, "the file " + quote(path) + " is read already");
     } else if (files_.size() >= kMaxFiles) {
-      if (!too_many_files_) diagnostics_.error(at, "more than " + std::to_string(kMaxFiles) + " files");
+      if (!too_many_files_) report_.error(at, "more than " + std::to_string(kMaxFiles) + " files");
       too_many_files_ = true;
     } else if (Result<std::string> text = environment_.read_file(path); !text) {
-      diagnostics_.error(at, "cannot read the file `" + printable(path) + "`: " + text.error().detail);
+      report_.error(at, "cannot read the file " + quote(path) + ": " + text.error().detail);
     } else {
       read_file_text(path, *text);
     }
   }
 
   const Environment& environment_;
-  Diagnostics diagnostics_;
+  Report report_;
+  Budget budget_;
+  std::size_t outside_bytes_ = 0;
   std::vector<std::string> files_;
   std::vector<std::string> normal_;  // the same, for comparing
   Value merged_;
-  bool syntax_fault_ = false;
+  bool unread_ = false;  // a file that is no YAML
   bool too_many_files_ = false;
 };
 

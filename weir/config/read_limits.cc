@@ -16,33 +16,30 @@ void read_key(const Value& map, RateLimit& limit, const ReadContext& context) {
     KeyPart parsed = *parse_limit_key(part.text).value;
     for (const KeyPart& earlier : limit.key)
       if (earlier.kind == parsed.kind && earlier.name == parsed.name)
-        context.diagnostics.error(part.at, "`" + printable(part.text) + "` is twice in this key");
+        context.report.error(part.at, shown(part) + " is twice in this key");
     limit.key.push_back(std::move(parsed));
     limit.key_text += (limit.key_text.empty() ? "" : ", ") + part.text;
   };
   if (key->is(kLimitKey)) add(*key);
   for (const Value& part : key->items) add(part);
-  if (key->is(kList) && key->items.empty() && !key->damaged)
-    context.diagnostics.error(key->at, "`key` must have at least one entry",
-                              "write `key: global` to count all together");
 }
 
 void read_window(const Value& map, RateLimit& limit, const ReadContext& context) {
   const Value* count = sound(map, "limit");
   if (count == nullptr) return;
   const Value* window = map.find("window");
+  // A number from outside the file stays there.
+  const std::string number = count->source.empty() ? std::to_string(count->number) : count->source;
   limit.limit = count->number;
   if (count->is(kRate)) {
     limit.window = count->duration;
     if (window != nullptr)
-      context.diagnostics.error(
-          window->form != 0 ? window->key_at : count->at,
-          "the window is given twice: `" + printable(count->text) + "` names one already",
-          "write `limit: " + std::to_string(count->number) + "` beside `window`");
+      context.report.error(window->form != 0 ? window->key_at : count->at,
+                           "the window is given twice: " + shown(*count) + " names one already",
+                           "write `limit: " + number + "` beside `window`");
   } else if (window == nullptr) {
-    context.diagnostics.error(
-        count->at, "`limit` needs a window",
-        "write `limit: " + std::to_string(count->number) + "/min`, or add `window: 1m`");
+    context.report.error(count->at, "`limit` needs a window",
+                         "add `window: 1m`, or write a rate such as `100/min`");
   } else {
     limit.window = window->duration;
   }
@@ -56,10 +53,10 @@ void read_algorithm(const Value& map, RateLimit& limit, const ReadContext& conte
   limit.algorithm = algorithm->text == "exact_window" ? RateLimit::Algorithm::exact_window
                                                       : RateLimit::Algorithm::segmented_window;
   if (limit.algorithm == RateLimit::Algorithm::exact_window && limit.limit > kExactMaxByName)
-    context.diagnostics.error(algorithm->at,
-                              "`exact_window` keeps one time per request of the window; it goes up to " +
-                                  std::to_string(kExactMaxByName),
-                              "write `algorithm: segmented_window`");
+    context.report.error(algorithm->at,
+                         "`exact_window` keeps one time per request of the window; it goes up to " +
+                             std::to_string(kExactMaxByName),
+                         "write `algorithm: segmented_window`");
 }
 
 }  // namespace

@@ -1,15 +1,14 @@
 // Routes: defaults merged in, references resolved, and what no single route can know: names, hidden routes.
 //
 //   (1) A key that a route writes replaces the default whole, `off` and `[]` included.
-//   (2) A route is hidden when the earlier ones whose path and host cover its own take all its methods.
-//       Methods may be taken by several together; a path or host that only several cover together is not
-//       looked for.
-//   (3) A name that does not exist is reported where it is written, so one in `defaults` once and not at
-//       every route.
+//   (2) Mistakes in `defaults` are reported there, once, and not at every route.
+//   (3) A value that is wrong hides the default all the same: it is reported, not replaced.
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "weir/base/strings.h"
+#include "weir/config/internal/hidden.h"
 #include "weir/config/internal/readers.h"
 
 namespace weir::config::internal {
@@ -24,10 +23,14 @@ class RouteReader {
         upstreams_(root.find("upstreams")) {}
 
   void read_all(const Value& list) {
-    if (defaults_ != nullptr) check_limit_names(sound(*defaults_, "rate_limit"));
+    for (const RateLimit& limit : context_.config.rate_limits) limits_by_name_.emplace(limit.name, &limit);
+    if (defaults_ != nullptr) {
+      check_limit_names(sound(*defaults_, "rate_limit"));
+      check_edits(sound(*defaults_, "headers"));
+    }
     for (const Value& map : list.items) {
       Route route = read_route(map);
-      if (route.path.empty()) continue;  // reported already
+      if (!match_is_sound(map)) continue;  // reported; what it hides or is called cannot be known
       check_name(map, route);
       check_hidden(route);
       warn_evadable(map, route);
@@ -42,6 +45,13 @@ class RouteReader {
     return defaults_ == nullptr ? nullptr : sound(*defaults_, key);
   }
 
+  static bool match_is_sound(const Value& map) {
+    for (std::string_view key : {"path", "methods", "host", "name"})
+      if (const Value* value = map.find(key); value != nullptr && (value->form == 0 || value->partial))
+        return false;
+    return map.find("path") != nullptr;
+  }
+
   Route read_route(const Value& map) {
     Route route;
     route.at = map.at;
@@ -52,9 +62,10 @@ class RouteReader {
     if (const Value* buffer = effective(map, "request_buffer")) route.request_buffer = buffer->number;
     read_cidrs(effective(map, "allow"), route.allow);
     read_cidrs(effective(map, "deny"), route.deny);
+    check_edits(sound(map, "headers"));
     if (const Value* headers = effective(map, "headers")) {
-      if (const Value* request = sound(*headers, "request")) read_edit(*request, route.request_headers);
-      if (const Value* response = sound(*headers, "response")) read_edit(*response, route.response_headers);
+      copy_edit(sound(*headers, "request"), route.request_headers);
+      copy_edit(sound(*headers, "response"), route.response_headers);
     }
     read_rewrite(map, route);
     if (const Value* slash = effective(map, "allow_encoded_slash"))
@@ -67,13 +78,10 @@ class RouteReader {
     if (const Value* methods = sound(map, "methods")) {
       for (const Value& method : methods->items) {
         if (std::find(route.methods.begin(), route.methods.end(), method.text) != route.methods.end())
-          context_.diagnostics.error(method.at, "`" + method.text + "` is twice in this list");
+          context_.report.error(method.at, shown(method) + " is twice in this list");
         else
           route.methods.push_back(method.text);
       }
-      if (methods->items.empty() && !methods->damaged)
-        context_.diagnostics.error(methods->at, "`methods` must have at least one entry",
-                                   "leave it out to match all");
     }
     if (const Value* host = sound(map, "host")) route.host = *parse_host(host->text, true).value;
     if (const Value* name = sound(map, "name")) {
@@ -84,15 +92,26 @@ class RouteReader {
     route.name += (route.name.empty() ? "" : " ") + route.path;
   }
 
-  // `declared` is the map that should hold the name; a damaged entry declares its name all the same.
-  void check_reference(const Value* declared, const Value& name, std::string_view what) {
-    if (declared != nullptr && (declared->form == 0 || declared->find(name.text) != nullptr)) return;
-    std::vector<std::string_view> known;
-    if (declared != nullptr)
-      for (const auto& [key, value] : declared->entries) known.push_back(key);
-    context_.diagnostics.error(name.at,
-                               "no " + std::string(what) + " is called `" + printable(name.text) + "`",
-                               did_you_mean(name.text, known));
+  // Names that a map declares; a damaged entry declares its name all the same.
+  struct Declared {
+    std::vector<std::string_view> names;
+    std::unordered_set<std::string_view> set;
+    bool known = true;  // false: the map itself is damaged, so nothing can be said about a name
+
+    explicit Declared(const Value* map) {
+      if (map == nullptr) return;
+      known = map->form != 0;
+      for (const auto& [name, value] : map->entries) names.push_back(name);
+      set.insert(names.begin(), names.end());
+    }
+  };
+
+  void check_reference(const Declared& declared, const Value& name, std::string_view what) {
+    if (!declared.known || declared.set.contains(name.text) || context_.report.full()) return;
+    std::string suggestion;
+    if (name.source.empty()) suggestion = did_you_mean(name.text, declared.names);
+    context_.report.error(name.at, "no " + std::string(what) + " is called " + shown(name),
+                          std::move(suggestion));
   }
 
   void check_limit_names(const Value* list) {
@@ -102,7 +121,7 @@ class RouteReader {
       check_reference(limits_, name, "rate limit");
       for (std::size_t j = 0; j < i; ++j)
         if (list->items[j].text == name.text)
-          context_.diagnostics.error(name.at, "`" + printable(name.text) + "` is twice in this list");
+          context_.report.error(name.at, shown(name) + " is twice in this list");
     }
   }
 
@@ -130,30 +149,46 @@ class RouteReader {
 
   void refuse_own_header(Position at, std::string_view name) {
     if (!is_own_header(name)) return;
-    context_.diagnostics.error(at, "`" + printable(name) + "` is written by weir itself",
-                               base::iequals(name, "host") ? "set `host` of the upstream" : "");
+    context_.report.error(at, quote(name) + " is written by weir itself",
+                          base::iequals(name, "host") ? "set `host` of the upstream" : "");
   }
 
-  void read_fields(const Value& map, std::vector<std::pair<std::string, std::string>>& target) {
-    for (const auto& [name, value] : map.entries) {
+  void check_fields(const Value* map) {
+    if (map == nullptr) return;
+    std::unordered_map<std::string, std::string_view> seen;
+    for (const auto& [name, value] : map->entries) {
       if (value.form == 0) continue;
       refuse_own_header(value.key_at, name);
-      for (const auto& [earlier, text] : target)
-        if (base::iequals(earlier, name))
-          context_.diagnostics.error(value.key_at,
-                                     "`" + name + "` and `" + earlier + "` are the same header");
-      target.emplace_back(name, value.text);
+      free_text(value, context_);
+      const auto [earlier, fresh] = seen.emplace(base::to_lower(name), name);
+      if (!fresh)
+        context_.report.error(value.key_at,
+                              quote(name) + " and " + quote(earlier->second) + " are the same header");
     }
   }
 
-  void read_edit(const Value& map, HeaderEdit& edit) {
-    if (const Value* set = sound(map, "set")) read_fields(*set, edit.set);
-    if (const Value* remove = sound(map, "remove")) {
-      for (const Value& name : remove->items) {
-        refuse_own_header(name.at, name.text);
-        edit.remove.push_back(name.text);
-      }
+  void check_edits(const Value* headers) {
+    if (headers == nullptr) return;
+    for (std::string_view way : {"request", "response"}) {
+      const Value* edit = sound(*headers, way);
+      if (edit == nullptr) continue;
+      check_fields(sound(*edit, "set"));
+      if (const Value* remove = sound(*edit, "remove"))
+        for (const Value& name : remove->items) refuse_own_header(name.at, name.text);
     }
+  }
+
+  static void copy_fields(const Value* map, std::vector<std::pair<std::string, std::string>>& target) {
+    if (map == nullptr) return;
+    for (const auto& [name, value] : map->entries)
+      if (value.form != 0) target.emplace_back(name, value.text);
+  }
+
+  static void copy_edit(const Value* map, HeaderEdit& edit) {
+    if (map == nullptr) return;
+    copy_fields(sound(*map, "set"), edit.set);
+    if (const Value* remove = sound(*map, "remove"))
+      for (const Value& name : remove->items) edit.remove.push_back(name.text);
   }
 
   void read_rewrite(const Value& map, Route& route) {
@@ -165,13 +200,13 @@ class RouteReader {
                                               : nullptr;
     if (cause == nullptr) return;
     if (!route.path.empty() && !route.path.ends_with("/*"))
-      context_.diagnostics.error(
+      context_.report.error(
           cause->key_at,
           std::string(rewrite != nullptr ? "`rewrite`" : "`strip_prefix`") + " needs a path that ends in /*",
           did_you_mean(route.path + (route.path.ends_with('/') ? "*" : "/*")));
     if (rewrite != nullptr && route.strip_prefix)
-      context_.diagnostics.error(rewrite->key_at, "`rewrite` and `strip_prefix` cannot stand together",
-                                 "`strip_prefix: true` is the same as `rewrite: /*`");
+      context_.report.error(rewrite->key_at, "`rewrite` and `strip_prefix` cannot stand together",
+                            "`strip_prefix: true` is the same as `rewrite: /*`");
   }
 
   // Exactly one of the keys that say what answers.
@@ -183,9 +218,9 @@ class RouteReader {
       const Value* value = map.find(name);
       if (value == nullptr) continue;
       if (first != nullptr) {
-        context_.diagnostics.error(value->form != 0 ? value->key_at : map.at,
-                                   "a route has one of `upstream` and `respond`; this one has `" +
-                                       std::string(first_name) + "` and `" + std::string(name) + "`");
+        context_.report.error(value->form != 0 ? value->key_at : map.at,
+                              "a route has one of `upstream` and `respond`; this one has `" +
+                                  std::string(first_name) + "` and `" + std::string(name) + "`");
         return;
       }
       first = value;
@@ -197,8 +232,7 @@ class RouteReader {
       });
       // An unknown key may be the missing one, and is reported.
       if (!mistyped)
-        context_.diagnostics.error(map.at, "the route does not say what answers",
-                                   "add `upstream` or `respond`");
+        context_.report.error(map.at, "the route does not say what answers", "add `upstream` or `respond`");
       return;
     }
     if (first->form == 0) return;
@@ -214,18 +248,18 @@ class RouteReader {
   void read_respond(const Value& map, const Value& value, Route& route) {
     Respond& respond = route.respond.emplace();
     if (const Value* status = sound(value, "status")) respond.status = static_cast<int>(status->number);
-    if (const Value* headers = sound(value, "headers")) read_fields(*headers, respond.headers);
+    check_fields(sound(value, "headers"));
+    copy_fields(sound(value, "headers"), respond.headers);
     if (const Value* body = sound(value, "body")) {
-      respond.body = body->text;
+      respond.body = free_text(*body, context_);
       if (!body->text.empty() &&
           (respond.status == 204 || respond.status == 205 || respond.status == 304))  // RFC 9110 6.4.1
-        context_.diagnostics.error(
-            body->key_at, "an answer with status " + std::to_string(respond.status) + " has no body");
+        context_.report.error(body->key_at,
+                              "an answer with status " + std::to_string(respond.status) + " has no body");
     }
     for (std::string_view useless : {"strip_prefix", "rewrite", "request_buffer", "load_shed"})
       if (const Value* key = sound(map, useless))
-        context_.diagnostics.warning(key->key_at,
-                                     "`" + std::string(useless) + "` does nothing beside `respond`");
+        context_.report.warning(key->key_at, "`" + std::string(useless) + "` does nothing beside `respond`");
   }
 
   void check_name(const Value& map, const Route& route) {
@@ -235,34 +269,23 @@ class RouteReader {
       return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
     });
     if (!printable_name)
-      context_.diagnostics.error(
+      context_.report.error(
           at, "`name` must be visible ASCII without `\"` and `\\`: it stands in labels and headers");
     const auto [earlier, fresh] = names_.emplace(route.name, at);
     if (fresh) return;
-    context_.diagnostics.error(
-        at,
-        "two routes are called `" + printable(route.name) + "`: also at " + context_.place(earlier->second),
+    context_.report.error(
+        at, "two routes are called " + quote(route.name) + ": also at " + context_.place(earlier->second),
         name == nullptr ? "give one of them a `name`" : "");
   }
 
   void check_hidden(const Route& route) {
-    std::vector<std::string> left = route.methods;
-    for (const Route& earlier : context_.config.routes) {
-      if (!covers_path(earlier.path, route.path) || !covers_host(earlier.host, route.host)) continue;
-      if (!earlier.methods.empty()) {
-        if (route.methods.empty()) continue;  // methods are an open set: a list never takes all
-        std::erase_if(left, [&](const std::string& method) {
-          return std::find(earlier.methods.begin(), earlier.methods.end(), method) != earlier.methods.end();
-        });
-        if (!left.empty()) continue;
-      }
-      context_.diagnostics.error(route.at,
-                                 "the route `" + printable(route.name) + "` can never match: `" +
-                                     printable(earlier.name) + "` at " + context_.place(earlier.at) +
-                                     " takes all its requests",
-                                 "put the narrower route first");
-      return;
-    }
+    const auto by = seen_.add(route);
+    if (!by) return;
+    const Route& earlier = context_.config.routes[*by];
+    context_.report.error(route.at,
+                          "the route " + quote(route.name) + " can never match: " + quote(earlier.name) +
+                              " at " + context_.place(earlier.at) + " takes all its requests",
+                          "put the narrower route first");
   }
 
   // A part of a key that the client makes up, so that a fresh value gives it a fresh limit.
@@ -289,63 +312,33 @@ class RouteReader {
   void warn_evadable(const Value& map, const Route& route) {
     std::string evadable;
     for (const std::string& name : route.rate_limit) {
-      const auto& limits = context_.config.rate_limits;
-      const auto limit =
-          std::find_if(limits.begin(), limits.end(), [&](const RateLimit& l) { return l.name == name; });
-      if (limit == limits.end()) return;
-      if (limit->shadow || limit->limit == 0) {
-        if (!limit->shadow) return;  // denies all, whatever the key
-        continue;
-      }
+      const auto found = limits_by_name_.find(name);
+      if (found == limits_by_name_.end()) return;  // reported
+      const RateLimit* limit = found->second;
+      if (limit->shadow) continue;    // refuses nobody
+      if (limit->limit == 0) return;  // refuses all, whatever the key
       if (std::none_of(limit->key.begin(), limit->key.end(),
                        [&](const KeyPart& part) { return chosen_by_client(part, route); }))
         return;
       evadable += (evadable.empty() ? "`" : ", `") + name + "`";
     }
     if (evadable.empty()) return;
-    context_.diagnostics.warning(effective(map, "rate_limit")->at,
-                                 "the route `" + printable(route.name) + "` is limited by " + evadable +
-                                     " alone: a client that sends another value each time is never refused",
-                                 "add a limit with `key: client_ip`");
+    context_.report.warning(effective(map, "rate_limit")->at,
+                            "the route " + quote(route.name) + " is limited by " + evadable +
+                                " alone: a client that sends another value each time is never refused",
+                            "add a limit with `key: client_ip`");
   }
 
   const ReadContext& context_;
   const Value* defaults_;
-  const Value* limits_;
-  const Value* upstreams_;
+  Declared limits_;
+  Declared upstreams_;
+  std::unordered_map<std::string_view, const RateLimit*> limits_by_name_;
+  HiddenRoutes seen_;
   std::unordered_map<std::string, Position> names_;
 };
 
 }  // namespace
-
-bool covers_path(std::string_view earlier, std::string_view later) {
-  const auto cut = [](std::string_view& path) {
-    const bool open = path.ends_with("/*");
-    if (open) path.remove_suffix(2);
-    std::vector<std::string_view> segments = base::split(path, '/');
-    segments.erase(segments.begin());  // the text before the first slash
-    return std::pair(segments, open);
-  };
-  const auto [a, a_open] = cut(earlier);
-  const auto [b, b_open] = cut(later);
-  // An open path also matches its own prefix, with and without a last slash (contract, "Paths").
-  if (b_open && !a_open) return false;
-  if (a_open ? b.size() < a.size() : b.size() != a.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const bool any = a[i].starts_with('{');
-    if (any ? b[i].empty() : a[i] != b[i]) return false;
-  }
-  return true;
-}
-
-bool covers_host(std::string_view earlier, std::string_view later) {
-  if (earlier.empty() || earlier == later) return true;
-  if (!earlier.starts_with("*.") || later.starts_with("*.")) return false;
-  const std::string_view domain = earlier.substr(1);  // ".example"
-  // One label more only: that much every reading of a wildcard takes.
-  return later.size() > domain.size() && later.ends_with(domain) &&
-         later.substr(0, later.size() - domain.size()).find('.') == std::string_view::npos;
-}
 
 void read_routes(const Value& root, const ReadContext& context) {
   const Value none;

@@ -22,8 +22,6 @@ void read_listeners(const Value& root, const ReadContext& context) {
     const Value* address = item.is(kMap) ? sound(item, "address") : &item;
     if (address != nullptr) context.config.listen.push_back(read_listen(*address));
   }
-  if (listen->is(kList) && listen->items.empty() && !listen->damaged)
-    context.diagnostics.error(listen->at, "`listen` must have at least one address");
 }
 
 void read_admin(const Value& root, const ReadContext& context) {
@@ -36,15 +34,22 @@ void read_admin(const Value& root, const ReadContext& context) {
   target.at = address->at;
   const Value* token = sound(*admin, "token");
   if (token == nullptr) return;
-  target.token = token->text;
+  target.token = free_text(*token, context);
   const bool visible =
       std::all_of(token->text.begin(), token->text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
   if (!visible)
-    context.diagnostics.error(token->at,
-                              "`token` must be visible ASCII without spaces: it is sent in a header");
-  if (!token->secret)
-    context.diagnostics.warning(token->at, "the token stands in the file for everyone who may read it",
-                                "write `env:NAME` or `file:PATH`");
+    context.report.error(token->at, "`token` must be visible ASCII without spaces: it is sent in a header");
+  if (token->source.empty())
+    context.report.warning(token->at, "the token stands in the file for everyone who may read it",
+                           "write `env:NAME` or `file:PATH`");
+}
+
+// One spelling for one place: "[::0]:80" and "[::]:80" are the same to bind().
+std::string bound_place(const HostPort& address) {
+  HostPort plain = address;
+  if (plain.host.empty()) plain.host = "0.0.0.0";
+  if (const auto ip = base::IpAddress::parse(plain.host)) plain.host = ip->to_text();
+  return plain.to_text();
 }
 
 // The same address twice would fail at bind(), after the configuration had been called sound.
@@ -54,28 +59,18 @@ void refuse_shared_addresses(const Value& root, const ReadContext& context) {
     Position at;
   };
   std::vector<Bound> all;
-  for (const Listen& listen : context.config.listen) all.push_back({listen.address.to_text(), listen.at});
-  if (context.config.admin)
-    all.push_back({context.config.admin->address.to_text(), context.config.admin->at});
-  if (context.config.health) all.push_back({context.config.health->to_text(), sound(root, "health")->at});
+  for (const Listen& listen : context.config.listen) all.push_back({bound_place(listen.address), listen.at});
+  if (const auto& admin = context.config.admin) all.push_back({bound_place(admin->address), admin->at});
+  if (const auto& health = context.config.health)
+    all.push_back({bound_place(*health), sound(root, "health")->at});
   for (std::size_t i = 0; i < all.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (all[i].address != all[j].address || all[i].address.ends_with(":0")) continue;
-      context.diagnostics.error(all[i].at, "the address `" + all[i].address + "` is used twice: also at " +
-                                               context.place(all[j].at));
+      context.report.error(all[i].at, "the address `" + all[i].address + "` is used twice: also at " +
+                                          context.place(all[j].at));
       break;
     }
   }
-}
-
-// A word that is nearly one of ours and has become a file or a host: legal, and hardly meant.
-void warn_near_word(const Value& value, std::string_view taken_as, std::vector<std::string_view> words,
-                    const ReadContext& context) {
-  if (value.secret || value.text.find_first_of("./") != std::string::npos) return;
-  const std::string suggestion = did_you_mean(value.text, words);
-  if (!suggestion.empty())
-    context.diagnostics.warning(
-        value.at, "`" + printable(value.text) + "` is taken as " + std::string(taken_as), suggestion);
 }
 
 void read_access_log(const Value& root, const ReadContext& context) {
@@ -85,7 +80,7 @@ void read_access_log(const Value& root, const ReadContext& context) {
   const Value* to = log->is(kMap) ? sound(*log, "to") : log;
   if (to != nullptr && to->is(kFilePath)) {
     target.to = relative_to(context.file_of(to->at), to->text);
-    warn_near_word(*to, "the name of a file", {"stdout", "off"}, context);
+    warn_near_word(*to, "the name of a file", {"stdout", "off"}, context.report);
   } else if (to != nullptr) {
     target.to = to->text;
   }
@@ -137,6 +132,19 @@ void read_limits(const Value& root, const ReadContext& context) {
 }
 
 }  // namespace
+
+std::string free_text(const Value& value, const ReadContext& context) {
+  if (!value.source.empty() && !value.text.empty()) context.config.secrets.push_back(value.text);
+  return value.text;
+}
+
+void warn_near_word(const Value& value, std::string_view taken_as, const std::vector<std::string_view>& words,
+                    Report& report) {
+  if (!value.source.empty() || value.text.find_first_of("./") != std::string::npos) return;
+  std::string suggestion = did_you_mean(value.text, words);
+  if (!suggestion.empty())
+    report.warning(value.at, shown(value) + " is taken as " + std::string(taken_as), std::move(suggestion));
+}
 
 std::string ReadContext::place(Position at) const {
   return file_of(at) + ":" + std::to_string(at.line) + ":" + std::to_string(at.column);

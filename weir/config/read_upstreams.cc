@@ -1,4 +1,6 @@
 // Upstreams: endpoints, timeouts, breaker.
+#include <unordered_map>
+
 #include "weir/config/internal/readers.h"
 
 namespace weir::config::internal {
@@ -7,6 +9,7 @@ namespace {
 void read_endpoints(const Value& map, Upstream& upstream, const ReadContext& context) {
   const Value* list = sound(map, "endpoints");
   if (list == nullptr) return;
+  std::unordered_map<std::string, Position> seen;
   for (const Value& item : list->items) {
     const Value* url = item.is(kMap) ? sound(item, "url") : &item;
     if (url == nullptr) continue;
@@ -15,21 +18,17 @@ void read_endpoints(const Value& map, Upstream& upstream, const ReadContext& con
     endpoint.address = *parse_url(url->text).value;
     endpoint.at = url->at;
     if (item.is(kMap)) read(item, "weight", endpoint.weight);
-    for (const Endpoint& earlier : upstream.endpoints) {
-      if (earlier.address.to_text() != endpoint.address.to_text()) continue;
-      context.diagnostics.error(endpoint.at,
-                                "the endpoint `" + endpoint.address.to_text() + "` is given twice: also at " +
-                                    context.place(earlier.at),
-                                "give it a `weight`");
-      break;
-    }
+    const auto [earlier, fresh] = seen.emplace(endpoint.address.to_text(), endpoint.at);
+    if (!fresh)
+      context.report.error(
+          endpoint.at,
+          "the endpoint " + shown(*url) + " is given twice: also at " + context.place(earlier->second),
+          "write it once, with a `weight`");
     upstream.endpoints.push_back(std::move(endpoint));
   }
-  if (list->items.empty() && !list->damaged)
-    context.diagnostics.error(list->at, "`endpoints` must have at least one entry");
 }
 
-void read_breaker(const Value& map, Upstream& upstream, const ReadContext& context) {
+void read_breaker(const Value& map, Upstream& upstream) {
   const Value* value = sound(map, "circuit_breaker");
   if (value == nullptr) return;
   if (value->is(kOff)) {
@@ -41,12 +40,8 @@ void read_breaker(const Value& map, Upstream& upstream, const ReadContext& conte
   read(*value, "open_for", breaker.open_for);
   read(*value, "half_open_probes", breaker.half_open_probes);
   read(*value, "success_threshold", breaker.success_threshold);
-  const Value* failure_on = sound(*value, "failure_on");
-  if (failure_on == nullptr) return;
-  for (const Value& item : failure_on->items) breaker.failure_on.push_back(item.text);
-  if (failure_on->items.empty() && !failure_on->damaged)
-    context.diagnostics.error(failure_on->at, "`failure_on` must have at least one entry",
-                              "write `circuit_breaker: off` to have none");
+  if (const Value* failure_on = sound(*value, "failure_on"))
+    for (const Value& item : failure_on->items) breaker.failure_on.push_back(item.text);
 }
 
 void read_upstream(const std::string& name, const Value& map, const ReadContext& context) {
@@ -61,7 +56,7 @@ void read_upstream(const std::string& name, const Value& map, const ReadContext&
   }
   if (const Value* timeout = sound(map, "timeout"); timeout != nullptr && timeout->is(kDuration))
     upstream.timeout = timeout->duration;
-  read_breaker(map, upstream, context);
+  read_breaker(map, upstream);
   if (const Value* balance = sound(map, "balance"); balance != nullptr && balance->text == "round_robin")
     upstream.balance = Upstream::Balance::round_robin;
   read(map, "external", upstream.external);
@@ -69,6 +64,7 @@ void read_upstream(const std::string& name, const Value& map, const ReadContext&
     if (host->is(kHost)) {
       upstream.host = Upstream::Host::name;
       upstream.host_name = *parse_host(host->text, false).value;
+      warn_near_word(*host, "a host name", {"preserve", "upstream"}, context.report);
     } else if (host->text == "upstream") {
       upstream.host = Upstream::Host::upstream;
     }

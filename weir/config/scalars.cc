@@ -166,7 +166,7 @@ Parsed<std::uint64_t> parse_number(std::string_view text) {
 
 Parsed<double> parse_percent(std::string_view text) {
   const bool marked = text.ends_with('%');
-  std::string_view number = marked ? text.substr(0, text.size() - 1) : text;
+  const std::string_view number = marked ? text.substr(0, text.size() - 1) : text;
   const std::size_t dot = number.find('.');
   const bool plain = number.size() <= 16 && digits_at_front(number) == std::min(dot, number.size()) &&
                      digits_at_front(number) > 0 &&
@@ -174,7 +174,7 @@ Parsed<double> parse_percent(std::string_view text) {
   double percent = 0;
   if (!plain || std::from_chars(number.data(), number.data() + number.size(), percent).ec != std::errc{})
     return {};
-  if (!marked) return {std::nullopt, percent <= 100 ? std::string(number) + "%" : std::string{}, {}};
+  if (!marked) return {};  // 0.5 may mean a half or half a percent
   if (percent > 100) return {};
   return {percent / 100, {}, {}};
 }
@@ -367,13 +367,17 @@ Parsed<std::string> parse_rewrite(std::string_view text) {
 }
 
 Parsed<std::string> parse_method(std::string_view text) {
-  if (!is_token(text) || text.size() > 32) return {};
   if (text == "CONNECT") return {std::nullopt, {}, "method CONNECT"};
+  // Methods are case-sensitive tokens (RFC 9110 9.1); the registered ones are capitals, `-` and `_`.
   std::string upper(text);
   for (char& c : upper)
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  if (upper != text) return {std::nullopt, upper, {}};  // methods are case-sensitive (RFC 9110 9.1)
-  return {std::string(text), {}, {}};
+  const bool fits = !upper.empty() && upper.size() <= 32 && is_alpha(upper.front()) &&
+                    std::all_of(upper.begin(), upper.end(),
+                                [](char c) { return is_alpha(c) || is_digit(c) || c == '-' || c == '_'; });
+  if (!fits) return {};
+  if (upper != text) return {std::nullopt, std::move(upper), {}};
+  return {std::move(upper), {}, {}};
 }
 
 Parsed<std::string> parse_host(std::string_view text, bool wildcard) {

@@ -35,7 +35,7 @@ constexpr std::array kShapes{
     Shape{kCidr, "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"},
     Shape{kPattern, "^/[^\\s?#]*$"},
     Shape{kRewrite, "^/[^\\s?#]*\\*$"},
-    Shape{kMethod, "^[!#$%&'*+.^_`|~0-9A-Z-]{1,32}$"},
+    Shape{kMethod, "^[A-Z][A-Z0-9_-]{0,31}$"},
     Shape{kHost, "^(\\*\\.)?[A-Za-z0-9._-]+$|^\\[[0-9A-Fa-f:.]+\\]$"},
     Shape{kHeaderName, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
     Shape{kName, "^[A-Za-z0-9_.-]{1,64}$"},
@@ -148,7 +148,10 @@ class SchemaWriter {
       case kMap:
         return map_members(row.path, &row);
       case kList:
-        json_.member("type", "array").key("items");
+        json_.member("type", "array");
+        if (row.least > 0) json_.member("minItems", row.least);
+        if (row.most > 0) json_.member("maxItems", row.most);
+        json_.key("items");
         return value(*item_row(row.path));
       case kOff:
         return constant("off");
@@ -174,6 +177,15 @@ class SchemaWriter {
         return text_members(row);
       default:
         break;
+    }
+    if (form == kFailure) {  // a status is a plain number
+      json_.member("minimum", 100).member("maximum", 599);
+      json_.key("type").open('[').text("integer").text("string").close(']').member("pattern", shape_of(form));
+      return;
+    }
+    if (form == kName) {  // a plain number is a name, too
+      json_.key("type").open('[').text("integer").text("string").close(']').member("pattern", shape_of(form));
+      return;
     }
     if (form == kSize) {
       json_.key("anyOf").open('[').open('{');

@@ -55,10 +55,13 @@ struct Row {
   std::string_view later_words = {};  // words of the contract that weir does not act on yet
   std::uint64_t min = 0;
   std::uint64_t max = 0;
-  bool required = false;        // in the map that it belongs to
-  bool later = false;           // not yet supported
-  bool in_defaults = false;     // routes[].X: `defaults` may hold it too
-  std::string_view names = {};  // kMap with `.*`: what the keys are: kName unless "header"
+  std::uint32_t least = 0;          // kList, or kMap with names: entries that it must have
+  std::uint32_t most = 0;           // and may have at most; 0: as many as a file may hold
+  std::string_view none_hint = {};  // what to write in place of an empty list
+  bool required = false;            // in the map that it belongs to
+  bool later = false;               // not yet supported
+  bool in_defaults = false;         // routes[].X: `defaults` may hold it too
+  std::string_view names = {};      // kMap with `.*`: what the keys are: kName unless "header"
   std::string_view example = {};
   std::string_view about = {};
 };

@@ -19,15 +19,21 @@
 #include <vector>
 
 #include "weir/config/config.h"
-#include "weir/config/diagnostics.h"
+#include "weir/config/internal/report.h"
 
 namespace weir::config::internal {
 
 inline constexpr std::size_t kMaxFileBytes = 4 * 1024 * 1024;  // a thousand routes are about 200 KiB
 inline constexpr std::size_t kMaxFiles = 64;
 inline constexpr std::size_t kMaxDepth = 64;       // the schema itself is eight levels deep
-inline constexpr std::size_t kMaxNodes = 100'000;  // per file, every alias counted with all it stands for
-inline constexpr std::size_t kMaxAliases = 1'000;  // per file
+inline constexpr std::size_t kMaxNodes = 100'000;  // every alias counted with all it stands for: ten a route
+inline constexpr std::size_t kMaxAliases = 1'000;
+
+// What is left of them; shared by all files of a configuration.
+struct Budget {
+  std::size_t nodes = kMaxNodes;
+  std::size_t aliases = kMaxAliases;
+};
 
 struct Node;
 
@@ -51,15 +57,13 @@ struct Node {
 // Owns its nodes; pointers stay valid while it lives, moves included.
 struct Document {
   std::deque<Node> nodes;
-  const Node* root = nullptr;  // null for an empty file, or when the text could not be read
+  const Node* root = nullptr;  // null for an empty file, or an unreadable one
+  bool readable = false;       // the text is YAML within the bounds
 };
 
-// Appends to `diagnostics` what is wrong. After a syntax error the tree is absent: guesses about the rest
-// would only bury the one real mistake.
-Document parse_document(std::string_view text, std::uint32_t file, std::vector<Diagnostic>& diagnostics);
-
-// For messages: at most 64 characters, control characters and bytes that are not UTF-8 escaped.
-std::string printable(std::string_view text);
+// Reports what is wrong. After a syntax error the tree is absent: guesses about the rest would only bury the
+// one real mistake. Duplicate keys are reported and left out, the rest is read.
+Document parse_document(std::string_view text, std::uint32_t file, Budget& budget, Report& report);
 
 }  // namespace weir::config::internal
 

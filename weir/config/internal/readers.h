@@ -8,15 +8,17 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "weir/config/config.h"
 #include "weir/config/internal/check.h"
+#include "weir/config/internal/scalars.h"
 
 namespace weir::config::internal {
 
 struct ReadContext {
   Config& config;  // what earlier readers have filled in may be looked at
-  Diagnostics& diagnostics;
+  Report& report;
 
   const std::string& file_of(Position at) const { return config.files[at.file]; }
   // "weir.yaml:3:5": for messages that point to a second place.
@@ -28,9 +30,12 @@ void read_upstreams(const Value& root, const ReadContext& context);
 void read_rate_limits(const Value& root, const ReadContext& context);
 void read_routes(const Value& root, const ReadContext& context);
 
-// Every request that `later` would match is matched by `earlier`, as far as path and host go.
-bool covers_path(std::string_view earlier, std::string_view later);
-bool covers_host(std::string_view earlier, std::string_view later);
+// Free text, remembered as a secret when it came from outside the file.
+std::string free_text(const Value& value, const ReadContext& context);
+
+// Warns of a word that is nearly one of `words` and was taken as something else: legal, and hardly meant.
+void warn_near_word(const Value& value, std::string_view taken_as, const std::vector<std::string_view>& words,
+                    Report& report);
 
 // The value of `key` when it is there and sound.
 inline const Value* sound(const Value& map, std::string_view key) {
