@@ -21,7 +21,8 @@
 
 namespace weir::io {
 
-// Free blocks of one worker. Keeps at most `kept` of each size. Not thread-safe.
+// Free blocks of one worker. Keeps at most `kept` small ones and a sixteenth as many large ones: 16 and 6.4 MiB by
+// default, so that a burst does not hold memory for ever. Not thread-safe; outlives its buffers.
 class BufferPool {
  public:
   static constexpr std::size_t kSmall = 16 * 1024;
@@ -40,7 +41,7 @@ class BufferPool {
   void give(std::unique_ptr<char[]> block, std::size_t size) {
     auto& list = size == kSmall ? small_ : large_;
     --out_;
-    if (list.size() < kept_) list.push_back(std::move(block));
+    if (list.size() < (size == kSmall ? kept_ : kept_ / 16)) list.push_back(std::move(block));
   }
   std::size_t blocks_out() const noexcept { return out_; }
 
