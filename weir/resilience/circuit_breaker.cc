@@ -52,8 +52,9 @@ bool share_reached(std::uint32_t part, std::uint32_t whole, std::uint32_t share)
   return share != 0 && std::uint64_t{part} * 10'000 >= std::uint64_t{whole} * share;
 }
 
+// Saturates. `span` is not negative.
 TimePoint plus(TimePoint at, Duration span) noexcept {
-  return span > TimePoint::max() - at ? TimePoint::max() : at + span;
+  return at.time_since_epoch() > Duration::max() - span ? TimePoint::max() : at + span;
 }
 
 bool admits_all(State state) noexcept {
@@ -592,7 +593,7 @@ void CircuitBreaker::force(State state, TimePoint now, std::optional<Duration> f
     std::lock_guard lock(mutex_);
     advance_locked(now, report);
     openings_ = 0;
-    const TimePoint until = for_time ? plus(now, *for_time) : TimePoint::max();
+    const TimePoint until = for_time ? plus(now, std::max(Duration::zero(), *for_time)) : TimePoint::max();
     move_locked(state, until, {.reason = Reason::forced, .at = now, .tags = {}}, report);
   }
   deliver(report);

@@ -101,7 +101,7 @@ class CircuitBreaker {
     Duration window = std::chrono::seconds{10};  // ten buckets: the last nine tenths and the running one
 
     Duration open_for = std::chrono::seconds{30};
-    std::optional<Backoff> open_backoff;
+    std::optional<Backoff> open_backoff = std::nullopt;
 
     std::uint32_t half_open_probes = 1;   // at a time; 1 to 64
     std::uint32_t success_threshold = 1;  // successful probes that close; 1 to 1000
@@ -149,8 +149,9 @@ class CircuitBreaker {
   // What settle() may be told beside the outcome.
   struct Detail {
     std::uint64_t tag = 0;  // the caller's name for the request (an id, a pointer); kept for failures
-    std::optional<Duration> latency;  // time to the answer's head; absent: from try_enter() to settle()
-    Duration retry_after{0};          // what the upstream asked for; heeded under open_backoff, up to its max
+    std::optional<Duration> latency =
+        std::nullopt;         // time to the answer's head; absent: from try_enter() to settle()
+    Duration retry_after{0};  // what the upstream asked for; heeded under open_backoff, up to its max
   };
 
   struct Snapshot {

@@ -10,6 +10,12 @@
 //   if (!permit) return refuse(request, 503);
 //   return serve(request);                    // the place is given back when `permit` goes out of scope
 //
+// Some work matters more: with Shares, places are kept for the higher tiers. A tier is refused at its own ceiling,
+// the critical one only at the limit, so under overload the lowest is shed first.
+//
+//   LoadShedder shedder(50, {.critical = 0.2, .normal = 0.3});
+//   shedder.try_acquire(Priority::low);       // refused from 25 in flight on; normal from 40, critical from 50
+//
 //   (1) At no moment are more permits out than the limit that held when the newest of them was taken: never
 //   51 of
 //       50. Limit and count share one 64-bit word, so no thread can see one without the other.
@@ -30,24 +36,42 @@
 
 namespace weir::resilience {
 
+// Who is shed last. What decides it (a route, a claim, a header of a trusted peer) is the caller's business.
+enum class Priority : std::uint8_t { low, normal, critical };
+
 class LoadShedder {
  public:
   class Permit;
 
+  // Shares of the limit, 0 to 1 together, rounded up to whole places; while the limit is above zero every tier can
+  // use at least one place. Zeros: all tiers are alike.
+  struct Shares {
+    double critical = 0;  // only for critical
+    double normal = 0;    // only for critical and normal
+  };
+
   // `max_in_flight` 0 refuses everybody. The shedder must outlive its permits and stays where it is.
   explicit LoadShedder(std::uint32_t max_in_flight) noexcept : word_(std::uint64_t{max_in_flight} << 32) {}
+  // Shares outside their range stop the program.
+  LoadShedder(std::uint32_t max_in_flight, Shares shares) noexcept : LoadShedder(max_in_flight) {
+    set_shares(shares);
+  }
   LoadShedder(const LoadShedder&) = delete;
   LoadShedder& operator=(const LoadShedder&) = delete;
 
-  // A permit, or nothing when limit() permits are out.
-  [[nodiscard]] std::optional<Permit> try_acquire() noexcept;
+  // A permit, or nothing when as many permits are out as this tier may fill up to.
+  [[nodiscard]] std::optional<Permit> try_acquire(Priority priority = Priority::normal) noexcept;
 
   // Permits out at this moment. Another thread may change it before you look.
   std::uint32_t in_flight() const noexcept { return count_of(word_.load(std::memory_order_relaxed)); }
   std::uint32_t limit() const noexcept { return limit_of(word_.load(std::memory_order_relaxed)); }
 
+  // How many may be in flight for this tier to be let in.
+  std::uint32_t ceiling(Priority priority) const noexcept { return ceiling_of(limit(), kept_from(priority)); }
+
   // A lower limit takes no permit back: nobody enters until enough have left.
   void set_limit(std::uint32_t max_in_flight) noexcept;
+  void set_shares(Shares shares) noexcept;
 
  private:
   static constexpr std::uint32_t limit_of(std::uint64_t word) noexcept {
@@ -56,11 +80,30 @@ class LoadShedder {
   static constexpr std::uint32_t count_of(std::uint64_t word) noexcept {
     return static_cast<std::uint32_t>(word);
   }
-  bool enter() noexcept;
+  // `kept` is in 1/10000 of the limit. From the limit of the same word, so that a ceiling never belongs to another.
+  static constexpr std::uint32_t ceiling_of(std::uint32_t limit, std::uint32_t kept) noexcept {
+    if (kept == 0 || limit == 0) return limit;
+    const auto places = static_cast<std::uint32_t>((std::uint64_t{limit} * kept + 9'999) / 10'000);
+    return places < limit ? limit - places : 1;
+  }
+  std::uint32_t kept_from(Priority priority) const noexcept {
+    const std::uint32_t kept = kept_.load(std::memory_order_relaxed);
+    switch (priority) {
+      case Priority::critical:
+        return 0;
+      case Priority::normal:
+        return kept & 0xffff;
+      case Priority::low:
+        break;
+    }
+    return kept >> 16;
+  }
+  bool enter(Priority priority) noexcept;
   void leave() noexcept;
 
   // Own cache line: what stands beside a shedder must not be slowed by its traffic.
   alignas(64) std::atomic<std::uint64_t> word_;  // limit << 32 | in flight
+  std::atomic<std::uint32_t> kept_{0};           // kept from low << 16 | kept from normal, in 1/10000
 };
 
 // One place, for as long as it lives. Move-only, 8 bytes; an empty one (moved from, released) holds nothing.
@@ -89,14 +132,15 @@ class [[nodiscard]] LoadShedder::Permit {
   LoadShedder* shedder_ = nullptr;
 };
 
-inline std::optional<LoadShedder::Permit> LoadShedder::try_acquire() noexcept {
-  if (!enter()) return std::nullopt;
+inline std::optional<LoadShedder::Permit> LoadShedder::try_acquire(Priority priority) noexcept {
+  if (!enter(priority)) return std::nullopt;
   return Permit(this);
 }
 
-inline bool LoadShedder::enter() noexcept {
+inline bool LoadShedder::enter(Priority priority) noexcept {
+  const std::uint32_t kept = kept_from(priority);
   std::uint64_t word = word_.load(std::memory_order_relaxed);
-  while (count_of(word) < limit_of(word)) {
+  while (count_of(word) < ceiling_of(limit_of(word), kept)) {
     // Acquire pairs with leave(): what the leaving holder wrote is visible to who takes its place.
     if (word_.compare_exchange_weak(word, word + 1, std::memory_order_acquire, std::memory_order_relaxed)) {
       return true;
@@ -116,6 +160,13 @@ inline void LoadShedder::set_limit(std::uint32_t max_in_flight) noexcept {
   while (!word_.compare_exchange_weak(word, (std::uint64_t{max_in_flight} << 32) | count_of(word),
                                       std::memory_order_relaxed)) {
   }
+}
+
+inline void LoadShedder::set_shares(Shares shares) noexcept {
+  WEIR_CHECK(shares.critical >= 0 && shares.normal >= 0 && shares.critical + shares.normal <= 1);
+  const auto critical = static_cast<std::uint32_t>(shares.critical * 10'000 + 0.5);
+  const auto normal = static_cast<std::uint32_t>(shares.normal * 10'000 + 0.5);
+  kept_.store((critical + normal) << 16 | critical, std::memory_order_relaxed);
 }
 
 }  // namespace weir::resilience

@@ -11,7 +11,10 @@
 
 #include "weir/base/random.h"
 #include "weir/resilience/circuit_breaker.h"
+#include "weir/resilience/hedge.h"
+#include "weir/resilience/latency_digest.h"
 #include "weir/resilience/load_shedder.h"
+#include "weir/resilience/retry_budget.h"
 
 namespace weir::resilience {
 namespace {
@@ -46,12 +49,12 @@ TEST(LoadShedderThreads, NeverOneAboveTheLimit) {
     LoadShedder shedder(static_cast<std::uint32_t>(limit));
     Gauge gauge;
     std::atomic<std::uint64_t> admitted{0};
-    const std::uint64_t calls = long_run() ? 100'000'000 / 16 / 3 + 1 : 60'000;
+    const std::uint64_t acquisitions = (long_run() ? 100'000'000 : 1'000'000) / 16 / 3 + 1;
     in_threads(16, [&](int id) {
       base::Random random(static_cast<std::uint64_t>(id) + 1);
       std::deque<LoadShedder::Permit> held;
       std::uint64_t mine = 0;
-      for (std::uint64_t i = 0; i < calls; ++i) {
+      for (std::uint64_t i = 0; mine < acquisitions; ++i) {
         if (auto permit = shedder.try_acquire()) {
           gauge.enter();
           ++mine;
@@ -61,13 +64,13 @@ TEST(LoadShedderThreads, NeverOneAboveTheLimit) {
           gauge.leave();
           held.pop_front();
         }
-        if (i % 1024 == 0) std::this_thread::yield();
+        if (i % 64 == 0) std::this_thread::yield();
       }
       for (std::size_t i = 0; i < held.size(); ++i) gauge.leave();
       admitted.fetch_add(mine);
     });
     EXPECT_LE(gauge.most.load(), limit);
-    EXPECT_GT(admitted.load(), 0U);
+    EXPECT_EQ(admitted.load(), acquisitions * 16);
     EXPECT_EQ(shedder.in_flight(), 0U);
   }
 }
@@ -253,6 +256,68 @@ TEST(CircuitBreakerThreads, SteeringUnderTraffic) {
   chain.check();
   breaker.reset(TimePoint{Duration{time.load()}});
   EXPECT_EQ(breaker.state(), State::closed);
+}
+
+// Tiers fight for places: each stays below its ceiling as long as no higher tier is inside.
+TEST(LoadShedderThreads, TiersKeepTheirCeilings) {
+  LoadShedder shedder(12, {.critical = 0.25, .normal = 0.25});
+  Gauge all;
+  Gauge low;
+  in_threads(8, [&](int id) {
+    const Priority priority = id % 2 == 0 ? Priority::low : Priority::critical;
+    for (int i = 0; i < 30'000; ++i) {
+      auto permit = shedder.try_acquire(priority);
+      if (!permit) continue;
+      all.enter();
+      if (priority == Priority::low) low.enter();
+      if (i % 16 == 0) std::this_thread::yield();
+      if (priority == Priority::low) low.leave();
+      all.leave();
+    }
+  });
+  EXPECT_LE(all.most.load(), 12);
+  EXPECT_LE(low.most.load(), 6);
+  EXPECT_EQ(shedder.in_flight(), 0U);
+}
+
+// Workers earn and spend one budget at once: together never more than its bound, and all of it can be used.
+TEST(RetryBudgetThreads, BoundHoldsTogether) {
+  const TimePoint start{1h};
+  RetryBudget budget({.ratio = 0.2, .min_per_second = 10}, start);
+  std::atomic<std::int64_t> time{start.time_since_epoch().count()};
+  std::atomic<std::uint64_t> granted{0};
+  constexpr int kRequests = 50'000;
+  in_threads(8, [&](int) {
+    for (int i = 0; i < kRequests; ++i) {
+      const TimePoint now{Duration{time.fetch_add(10'000)}};
+      budget.request(now);
+      if (budget.try_spend(now)) granted.fetch_add(1);
+    }
+  });
+  const double seconds =
+      std::chrono::duration<double>(Duration{time.load()} - start.time_since_epoch()).count();
+  const double bound = 0.2 * 8 * kRequests + 10 * seconds;
+  while (budget.try_spend(TimePoint{Duration{time.load()}})) granted.fetch_add(1);
+  EXPECT_LE(static_cast<double>(granted.load()), bound);
+  EXPECT_GE(static_cast<double>(granted.load()), bound - 2);
+}
+
+// Latencies recorded by many threads within half a window are all there.
+TEST(LatencyDigestThreads, LosesNothing) {
+  HedgePolicy hedge;
+  LatencyDigest digest({.window = 1h, .min_samples = 1});
+  const TimePoint start{1h};
+  in_threads(8, [&](int id) {
+    for (int i = 0; i < 5'000; ++i) {
+      const TimePoint now = start + 100us * i;
+      digest.record(1ms + 1us * i, now);
+      hedge.record(1ms * (id + 1), now);
+      static_cast<void>(hedge.delay(now));
+      if (i % 1000 == 0) static_cast<void>(digest.quantile(0.95, now));
+    }
+  });
+  EXPECT_EQ(digest.samples(start + 1s), 40'000U);
+  EXPECT_TRUE(hedge.delay(start + 2s));
 }
 
 }  // namespace
