@@ -62,7 +62,7 @@ void Scope::spawn(Task<void> task) {
 
 std::coroutine_handle<> Scope::child_ended() noexcept {
   --running_;
-  if (running_ == 0 && joiner_ != nullptr) return std::exchange(joiner_, nullptr);
+  if (running_ == 0 && !joiner_.empty()) return joiner_.pop_front().waiting_;
   return std::noop_coroutine();
 }
 

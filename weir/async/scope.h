@@ -39,16 +39,10 @@ class Scope {
   CancelSource& cancel_source() noexcept { return cancel_; }
   void cancel() noexcept { cancel_.cancel(); }
 
-  // Resumes when no child is left (at once if there is none). One waiter at a time.
-  auto join() noexcept {
-    struct Awaiter {
-      Scope& scope;
-      bool await_ready() const noexcept { return scope.running_ == 0; }
-      void await_suspend(std::coroutine_handle<> waiting) const noexcept { scope.joiner_ = waiting; }
-      void await_resume() const noexcept {}
-    };
-    return Awaiter{*this};
-  }
+  class Join;
+  // Resumes when no child is left (at once if there is none). One waiter at a time. Whoever waits may be destroyed
+  // there, and so may the scope.
+  Join join() noexcept;
 
  private:
   friend struct internal::ChildRoot;
@@ -58,8 +52,29 @@ class Scope {
   CancelSource cancel_;
   base::IntrusiveList<base::ListNode<>> children_;
   std::size_t running_ = 0;
-  std::coroutine_handle<> joiner_ = nullptr;
+  base::IntrusiveList<Join> joiner_;  // none or one
 };
+
+class [[nodiscard]] Scope::Join final : public base::ListNode<> {
+ public:
+  explicit Join(Scope& scope) noexcept : scope_(scope) {}
+
+  bool await_ready() const noexcept { return scope_.running_ == 0; }
+  void await_suspend(std::coroutine_handle<> waiting) noexcept {
+    WEIR_CHECK(scope_.joiner_.empty());
+    waiting_ = waiting;
+    scope_.joiner_.push_back(*this);
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  friend class Scope;
+
+  Scope& scope_;
+  std::coroutine_handle<> waiting_;
+};
+
+inline Scope::Join Scope::join() noexcept { return Join(*this); }
 
 }  // namespace weir::async
 
