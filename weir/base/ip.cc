@@ -23,7 +23,8 @@ IpAddress IpAddress::v6(const std::array<std::uint8_t, 16>& bytes) noexcept {
 
 Result<IpAddress> IpAddress::parse(std::string_view text) {
   char buffer[INET6_ADDRSTRLEN + 1];
-  if (text.empty() || text.size() >= sizeof buffer)
+  // A NUL would end the text for inet_pton, and what stands behind it would go unread.
+  if (text.empty() || text.size() >= sizeof buffer || text.find('\0') != std::string_view::npos)
     return Error(ErrorCode::malformed, "not an IP address: " + std::string(text.substr(0, 64)));
   std::memcpy(buffer, text.data(), text.size());
   buffer[text.size()] = '\0';
