@@ -20,9 +20,9 @@ struct ChildRoot {
       struct Leave {
         bool await_ready() const noexcept { return false; }
         std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> self) const noexcept {
-          Scope& scope = *self.promise().scope;
+          Scope& owner = *self.promise().scope;  // the frame is gone in a moment
           self.destroy();
-          return scope.child_ended();
+          return owner.child_ended();
         }
         void await_resume() const noexcept {}
       };

@@ -484,7 +484,9 @@ TYPED_TEST(ReactorConformance, RandomTrafficBothWays) {
       return moved;
     };
     this->network.until([&] {
-      while (step(sides[0]) | step(sides[1])) {
+      for (bool moved = true; moved;) {
+        const bool first = step(sides[0]);
+        moved = step(sides[1]) || first;
       }
       return sides[0].ended && sides[1].ended && sides[0].finished && sides[1].finished;
     });

@@ -188,7 +188,8 @@ TEST_F(CaresResolverTest, DnsWithTtl) {
 TEST_F(CaresResolverTest, NoAddressTwice) {
   NameServer::Record record;
   record.ttl = 10;
-  for (int i = 0; i < 28; ++i) record.addresses.push_back("127.0.1." + std::to_string(i / 2));  // fit 512 bytes
+  for (int i = 0; i < 28; ++i)
+    record.addresses.push_back("127.0.1." + std::to_string(i / 2));  // fit 512 bytes
   server.records["many.example"] = record;
   const Result<Resolved> many = resolve("many.example");
   ASSERT_TRUE(many) << many.error().to_text();
