@@ -59,7 +59,10 @@ async::Task<void> Http1Connection::run(std::unique_ptr<Http1Connection> connecti
 }
 
 async::Task<void> Http1Connection::serve() {
-  while (co_await wait_for_byte()) {
+  // Not `while (co_await ...)`: g++ 12 suspends in such a condition and never runs what it awaits.
+  for (;;) {
+    const bool byte = co_await wait_for_byte();
+    if (!byte) co_return;
     co_await serve_request();
     if (!keep_alive_) co_return;
   }
