@@ -10,9 +10,14 @@
 #include "weir/http/uri.h"
 
 namespace {
-std::size_t allocations = 0;  // of this thread's tests; gtest runs them one by one
+std::size_t allocations = 0;  // gtest runs the tests one by one
 }
 
+// g++ sees malloc behind one of these and free behind the other and believes them mixed up.
+#pragma GCC diagnostic push
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
 void* operator new(std::size_t size) {
   ++allocations;
   if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
@@ -20,6 +25,7 @@ void* operator new(std::size_t size) {
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#pragma GCC diagnostic pop
 
 namespace weir::http {
 namespace {

@@ -1,10 +1,10 @@
 // Taking the framing off bodies.
 //
-//   (1) One byte of chunk framing, one step of the machine: nothing is buffered but the start of a trailer's name
-//       (24 bytes, enough to know every name that is refused there). State survives a cut at any byte.
+//   (1) One byte of chunk framing, one step of the machine: nothing is buffered but the start of a trailer's
+//       name (24 bytes, enough to know every name that is refused there). State survives a cut at any byte.
 //   (2) Data is never looked at: it is handed on as views of the input.
-//   (3) Bounds: 16 size digits, 2^63 - 1 bytes a chunk, 256 extension bytes a chunk and 16 KiB of them beyond what
-//       the data pays for, trailer_bytes and trailer_count for the trailers.
+//   (3) Bounds: 16 size digits, 2^63 - 1 bytes a chunk, 256 extension bytes a chunk and 16 KiB of them beyond
+//       what the data pays for, trailer_bytes and trailer_count for the trailers.
 //
 // body_decoder_test.cc compares with a decoder that sees the whole input, at every cut.
 #include <algorithm>
@@ -20,7 +20,8 @@ namespace {
 constexpr std::uint8_t kSizeDigitsMax = 16;
 constexpr std::uint16_t kExtensionMax = 256;
 // One-byte chunks with long extensions make a peer send (and us read) 250 times the body. Real extensions are
-// signatures of about 80 bytes on chunks of 64 KiB; what data has not earned is counted, and this much is borne.
+// signatures of about 80 bytes on chunks of 64 KiB; what data has not earned is counted, and this much is
+// borne.
 constexpr std::uint64_t kOverheadMax = 16 * 1024;
 
 }  // namespace
@@ -113,7 +114,8 @@ bool BodyDecoder::read_size(char c) noexcept {
   return true;
 }
 
-// chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ); the value is a token or a quoted-string.
+// chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ); the value is a token or a
+// quoted-string.
 bool BodyDecoder::read_extension(char c) noexcept {
   if (c != '\r' && ++extension_bytes_ > kExtensionMax)
     return refuse("chunk_extension_too_long", "RFC 9112 7.1.1");
@@ -139,7 +141,8 @@ bool BodyDecoder::read_extension(char c) noexcept {
   if (c == '=' && name_ends) return chunk_ = Chunk::ext_value, true;
   if (c == ';' && (name_ends || value_ends || chunk_ == Chunk::ext_after_value))
     return chunk_ = Chunk::ext_start, true;
-  // Space before the end of the line belongs to no rule of the grammar: BWS is always followed by ';', '=' or text.
+  // Space before the end of the line belongs to no rule of the grammar: BWS is always followed by ';', '=' or
+  // text.
   if (c == '\r' && (chunk_ == Chunk::ext_name || value_ends)) return chunk_ = Chunk::size_lf, true;
   if (space) {
     if (chunk_ == Chunk::ext_name) chunk_ = Chunk::ext_after_name;
@@ -185,8 +188,8 @@ bool BodyDecoder::read_trailer(char c) noexcept {
   }
 }
 
-// RFC 9110 6.5.1: nothing that frames, routes, authenticates or says how to read the content. Trailers are dropped in
-// any case; these are refused because another reader might merge them into the header section.
+// RFC 9110 6.5.1: nothing that frames, routes, authenticates or says how to read the content. Trailers are
+// dropped in any case; these are refused because another reader might merge them into the header section.
 bool BodyDecoder::is_allowed_trailer() const noexcept {
   switch (parse_name(std::string_view(name_.data(), name_size_))) {
     case Name::content_length:

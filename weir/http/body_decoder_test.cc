@@ -1,5 +1,5 @@
-// Bodies whose framing is taken off. Chunked bodies have their cases in the tables of request_parser_test.cc and
-// their twin in differential_test.cc; here are the states and bounds of the decoder itself.
+// Bodies whose framing is taken off. Chunked bodies have their cases in the tables of request_parser_test.cc
+// and their twin in differential_test.cc; here are the states and bounds of the decoder itself.
 #include <string>
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// The parsers against their slow twin (testing/plain_reader.h): on every short input over small alphabets, and on
-// seeded mutations of the tables' messages.
+// The parsers against their slow twin (testing/plain_reader.h): on every short input over small alphabets,
+// and on seeded mutations of the tables' messages.
 #include <string>
 #include <vector>
 
@@ -33,8 +33,9 @@ std::string without_marks(const std::string& fields) {
   return text;
 }
 
-// Both must agree on whether a message is there, on its body and on where it ends; fields are compared by their text,
-// with hop-by-hop marks taken off (the generators below put neither ';' nor a leading '-' into names or values).
+// Both must agree on whether a message is there, on its body and on where it ends; fields are compared by
+// their text, with hop-by-hop marks taken off (the generators below put neither ';' nor a leading '-' into
+// names or values).
 void expect_same(const Reading& reading, const std::optional<PlainMessage>& twin, std::string_view bytes) {
   ASSERT_EQ(reading.outcome == Outcome::complete, twin.has_value())
       << "parser: " << reading.what << " / " << reading.head << "\ntwin: " << twin_text(twin) << "\ninput:\n"

@@ -1,5 +1,6 @@
-// The whole way of a message through http: read by the parsers, written by the serializer, read again by the slow twin
-// of testing/plain_reader.h. What arrives is what was meant, and one message only, however it was spelled and cut.
+// The whole way of a message through http: read by the parsers, written by the serializer, read again by the
+// slow twin of testing/plain_reader.h. What arrives is what was meant, and one message only, however it was
+// spelled and cut.
 #include <algorithm>
 #include <string>
 #include <vector>

@@ -1,9 +1,11 @@
 // Field lines of heads: grammar, bounds, and the fields that decide framing.
 //
-//   (1) state.at only grows, and every byte before it has been judged: total work is linear however input arrives.
-//   (2) A fault is raised at the first byte that makes the line wrong, or at the LF of a line whose value is wrong.
-//   (3) At most header_count fields, line_bytes a line, header_bytes in all; each is checked before a byte beyond it
-//       is looked at.
+//   (1) state.at only grows, and every byte before it has been judged: total work is linear however input
+//       arrives.
+//   (2) A fault is raised at the first byte that makes the line wrong, or at the LF of a line whose value is
+//       wrong.
+//   (3) At most header_count fields, line_bytes a line, header_bytes in all; each is checked before a byte
+//       beyond it is looked at.
 //
 // Proved by request_parser_test.cc: every case also cut at every byte, with the buffer moved between calls.
 #include "weir/http/internal/head_fields.h"
@@ -37,8 +39,8 @@ bool set_fault(Fault& fault, int status, std::string_view what, std::string_view
   return false;
 }
 
-// Calls visit(option) for every element of a Connection value; empty elements are skipped (RFC 9110 5.6.1.2). False
-// as soon as visit says so.
+// Calls visit(option) for every element of a Connection value; empty elements are skipped (RFC 9110 5.6.1.2).
+// False as soon as visit says so.
 template <class Visit>
 bool each_option(std::string_view value, Visit&& visit) {
   while (!value.empty()) {
@@ -50,8 +52,9 @@ bool each_option(std::string_view value, Visit&& visit) {
   return true;
 }
 
-// Never taken off because a sender nominates it: these mean something to the final recipient, and an attacker in
-// front of an honest proxy could otherwise remove them (RFC 9110 7.6.1 forbids to nominate end-to-end fields).
+// Never taken off because a sender nominates it: these mean something to the final recipient, and an attacker
+// in front of an honest proxy could otherwise remove them (RFC 9110 7.6.1 forbids to nominate end-to-end
+// fields).
 bool is_protected(Name name) noexcept {
   switch (name) {
     case Name::host:
@@ -102,9 +105,9 @@ bool read_content_length(HeadState& state, std::string_view value, Fault& fault)
   return true;
 }
 
-// Unknown names that are not forwarded all the same. HTTP2-Settings belongs to the connection (RFC 7540 3.2.1).
-// Content_Length, Transfer.Encoding and the like are no framing for us, but gateways to CGI and its heirs read '_'
-// and '.' as '-': what they would take for framing must not come from a stranger.
+// Unknown names that are not forwarded all the same. HTTP2-Settings belongs to the connection (RFC 7540
+// 3.2.1). Content_Length, Transfer.Encoding and the like are no framing for us, but gateways to CGI and its
+// heirs read '_' and '.' as '-': what they would take for framing must not come from a stranger.
 bool stays_here(std::string_view name) noexcept {
   if (name.size() != 14 && name.size() != 17) return false;
   if (base::iequals(name, "http2-settings")) return true;
@@ -188,27 +191,19 @@ bool bad_value_fault(char c, Fault& fault) noexcept {
   return set_fault(fault, 400, "control_in_value", "RFC 9110 5.5");
 }
 
-// The bytes of one line that may be looked at, and what to say when they run out.
-struct Window {
-  const char* end;
-  bool line_full;  // the bound of the line is what ends it
-  bool head_full;
+// Where the line that starts at line_start must end; its bound does not count its CRLF.
+std::size_t line_bound(std::size_t line_start, const ParserLimits& limits) noexcept {
+  return add_capped(add_capped(line_start, limits.line_bytes), 2);
+}
 
-  Window(std::string_view bytes, std::size_t line_start, const ParserLimits& limits) noexcept {
-    // The bound of a line does not count its CRLF.
-    const std::size_t line_end = add_capped(add_capped(line_start, limits.line_bytes), 2);
-    const std::size_t bound = std::min(line_end, limits.header_bytes);
-    end = bytes.data() + std::min(bytes.size(), bound);
-    line_full = line_end < limits.header_bytes && bytes.size() >= line_end;
-    head_full = !line_full && bytes.size() >= limits.header_bytes;
-  }
-
-  Parse used_up(Fault& fault) const noexcept {
-    if (line_full) return set_fault(fault, 431, "line_too_long", "RFC 6585 5"), Parse::error;
-    if (head_full) return set_fault(fault, 431, "head_too_large", "RFC 6585 5"), Parse::error;
-    return Parse::need_more;
-  }
-};
+// All bytes have been used up: more are needed, unless a bound says that no more may come.
+Parse used_up(std::size_t size, std::size_t line_start, const ParserLimits& limits, Fault& fault) noexcept {
+  const std::size_t line_end = line_bound(line_start, limits);
+  if (line_end < limits.header_bytes && size >= line_end)
+    return set_fault(fault, 431, "line_too_long", "RFC 6585 5"), Parse::error;
+  if (size >= limits.header_bytes) return set_fault(fault, 431, "head_too_large", "RFC 6585 5"), Parse::error;
+  return Parse::need_more;
+}
 
 }  // namespace
 
@@ -220,19 +215,20 @@ Parse read_fields(HeadState& state, std::string_view bytes, const ParserLimits& 
   }
   const char* const base = bytes.data();
   const char* at = base + state.at;
-  const auto pause = [&](Phase phase, const Window& window) {
-    state.phase = phase;
+  const auto pause = [&](Phase where) {
+    state.phase = where;
     state.at = static_cast<std::size_t>(at - base);
-    return window.used_up(fault);
+    return used_up(bytes.size(), state.line_start, limits, fault);
   };
   Phase phase = state.phase;
   for (;;) {
     if (phase == Phase::field_start) state.line_start = static_cast<std::size_t>(at - base);
-    const Window window(bytes, state.line_start, limits);
+    const std::size_t bound = std::min(line_bound(state.line_start, limits), limits.header_bytes);
+    const char* const end = base + std::min(bytes.size(), bound);
     switch (phase) {
       default:
       case Phase::field_start:
-        if (at == window.end) return pause(Phase::field_start, window);
+        if (at == end) return pause(Phase::field_start);
         if (*at == '\r') {
           ++at;
           phase = Phase::end_lf;
@@ -242,8 +238,8 @@ Parse read_fields(HeadState& state, std::string_view bytes, const ParserLimits& 
           return set_fault(fault, 431, "too_many_fields", "RFC 6585 5"), Parse::error;
         [[fallthrough]];
       case Phase::field_name: {
-        at = skip(at, window.end, kTokenChar);
-        if (at == window.end) return pause(Phase::field_name, window);
+        at = skip_name(at, end);
+        if (at == end) return pause(Phase::field_name);
         const auto size = static_cast<std::size_t>(at - base) - state.line_start;
         if (*at != ':' || size == 0) return bad_name_fault(*at, size == 0, fault), Parse::error;
         state.colon = static_cast<std::size_t>(at - base);
@@ -251,13 +247,13 @@ Parse read_fields(HeadState& state, std::string_view bytes, const ParserLimits& 
       }
         [[fallthrough]];
       case Phase::field_value:
-        at = skip_value(at, window.end);
-        if (at == window.end) return pause(Phase::field_value, window);
+        at = skip_value(at, end);
+        if (at == end) return pause(Phase::field_value);
         if (*at != '\r') return bad_value_fault(*at, fault), Parse::error;
         ++at;
         [[fallthrough]];
       case Phase::field_value_lf: {
-        if (at == window.end) return pause(Phase::field_value_lf, window);
+        if (at == end) return pause(Phase::field_value_lf);
         if (*at != '\n') return set_fault(fault, 400, "bare_cr", "RFC 9112 2.2"), Parse::error;
         Field field;
         field.name = bytes.substr(state.line_start, state.colon - state.line_start);
@@ -271,7 +267,7 @@ Parse read_fields(HeadState& state, std::string_view bytes, const ParserLimits& 
         continue;
       }
       case Phase::end_lf:
-        if (at == window.end) return pause(Phase::end_lf, window);
+        if (at == end) return pause(Phase::end_lf);
         if (*at != '\n') return set_fault(fault, 400, "bare_cr", "RFC 9112 2.2"), Parse::error;
         ++at;
         state.at = static_cast<std::size_t>(at - base);

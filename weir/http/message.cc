@@ -1,8 +1,8 @@
 // Names and phrases: the small dictionaries of HTTP.
 //
-// parse_name() is a perfect hash found by the compiler: 256 slots, one candidate, one exact comparison. Names of up
-// to 24 bytes are compared as two or three overlapping words, with the case bit masked out only where the name has a
-// letter, so that '\r' never passes for '-'. About 3 ns a name (BM_ParseName).
+// parse_name() is a perfect hash found by the compiler: 256 slots, one candidate, one exact comparison. Names
+// of up to 24 bytes are compared as two or three overlapping words, with the case bit masked out only where
+// the name has a letter, so that '\r' never passes for '-'. About 3 ns a name (BM_ParseName).
 #include "weir/http/message.h"
 
 #include <array>

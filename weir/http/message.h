@@ -1,8 +1,8 @@
 // The parsed model of an HTTP message: what the parsers fill, the stages read and the serializer writes.
 //
-// Everything is a view. The bytes belong to the buffer that was parsed (or, for fields that weir adds, to whoever
-// added them) and must stay where they are for as long as the head is used. Nothing here allocates per message:
-// `Fields` keeps its capacity between messages.
+// Everything is a view. The bytes belong to the buffer that was parsed (or, for fields that weir adds, to
+// whoever added them) and must stay where they are for as long as the head is used. Nothing here allocates
+// per message: `Fields` keeps its capacity between messages.
 #ifndef WEIR_HTTP_MESSAGE_H_
 #define WEIR_HTTP_MESSAGE_H_
 
@@ -23,19 +23,20 @@ Method parse_method(std::string_view text) noexcept;
 std::string_view to_string(Method method) noexcept;
 // Repeating the request has no further effect (RFC 9110 9.2.2).
 constexpr bool is_idempotent(Method method) noexcept {
-  return method != Method::post && method != Method::patch && method != Method::connect && method != Method::other;
+  return method != Method::post && method != Method::patch && method != Method::connect &&
+         method != Method::other;
 }
 
 // Field names that weir treats by meaning. Everything else is `other`. Fewer than 64, for Fields::seen_.
 // clang-format off
 enum class Name : std::uint8_t {
   other,
-  accept, accept_encoding, age, allow, authorization, cache_control, connection, content_encoding, content_length,
-  content_type, cookie, date, expect, forwarded, host, idempotency_key, keep_alive, location, max_forwards, origin,
-  proxy_authenticate, proxy_authorization, proxy_connection, proxy_status, ratelimit, ratelimit_policy, retry_after,
-  server, set_cookie, te, traceparent, tracestate, trailer, transfer_encoding, upgrade, user_agent, vary, via,
-  www_authenticate, x_forwarded_for, x_forwarded_host, x_forwarded_proto, x_forwarded_port, x_forwarded_prefix,
-  x_real_ip, x_request_id,
+  accept, accept_encoding, age, allow, authorization, cache_control, connection, content_encoding,
+  content_length, content_type, cookie, date, expect, forwarded, host, idempotency_key, keep_alive, location,
+  max_forwards, origin, proxy_authenticate, proxy_authorization, proxy_connection, proxy_status, ratelimit,
+  ratelimit_policy, retry_after, server, set_cookie, te, traceparent, tracestate, trailer, transfer_encoding,
+  upgrade, user_agent, vary, via, www_authenticate, x_forwarded_for, x_forwarded_host, x_forwarded_proto,
+  x_forwarded_port, x_forwarded_prefix, x_real_ip, x_request_id,
 };
 // clang-format on
 
@@ -46,11 +47,12 @@ struct Field {
   std::string_view name;   // as received
   std::string_view value;  // without surrounding white space
   Name id = Name::other;
-  // Set by the parsers: not to be forwarded. The fields of RFC 9110 7.6.1 (Connection, Keep-Alive, TE, Trailer,
-  // Transfer-Encoding, Upgrade, Proxy-Connection), Proxy-Authorization/-Authenticate, and every field that the
-  // message's own Connection nominates, except those a sender may not take away: Host, Content-Length, Authorization,
-  // Cookie, Content-Type, Cache-Control and Via stay (Connection must not name end-to-end fields). Also names that
-  // CGI-like servers would read as Content-Length or Transfer-Encoding ("Content_Length").
+  // Set by the parsers: not to be forwarded. The fields of RFC 9110 7.6.1 (Connection, Keep-Alive, TE,
+  // Trailer, Transfer-Encoding, Upgrade, Proxy-Connection), Proxy-Authorization/-Authenticate, and every
+  // field that the message's own Connection nominates, except those a sender may not take away: Host,
+  // Content-Length, Authorization, Cookie, Content-Type, Cache-Control and Via stay (Connection must not name
+  // end-to-end fields). Also names that CGI-like servers would read as Content-Length or Transfer-Encoding
+  // ("Content_Length").
   bool hop_by_hop = false;
 };
 
@@ -90,7 +92,9 @@ class Fields {
   }
 
  private:
-  static constexpr std::uint64_t bit(Name name) noexcept { return std::uint64_t{1} << static_cast<unsigned>(name); }
+  static constexpr std::uint64_t bit(Name name) noexcept {
+    return std::uint64_t{1} << static_cast<unsigned>(name);
+  }
 
   std::vector<Field> fields_;
   std::uint64_t seen_ = 0;
@@ -128,7 +132,7 @@ struct ResponseHead {
   Fields fields;
   BodyKind body = BodyKind::none;
   std::uint64_t content_length = 0;          // when body == length
-  std::optional<std::uint64_t> said_length;  // Content-Length as received, also where no body follows (HEAD, 304)
+  std::optional<std::uint64_t> said_length;  // Content-Length as received, also without a body (HEAD, 304)
   bool keep_alive = true;                    // the connection may be used again after this message
 
   void clear() noexcept;

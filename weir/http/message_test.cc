@@ -173,8 +173,8 @@ TEST(ReasonPhrase, IsTheRegisteredOne) {
   EXPECT_EQ(reason_phrase(0), "");
 }
 
-// The wide scans stop where a loop over the table stops: every byte value at every offset, in texts of every length
-// around the width of a step, each in memory of exactly its size.
+// The wide scans stop where a loop over the table stops: every byte value at every offset, in texts of every
+// length around the width of a step, each in memory of exactly its size.
 TEST(Chars, WideScansAgreeWithTheTable) {
   for (std::size_t size = 0; size <= 40; ++size) {
     for (std::size_t at = 0; at < size; ++at) {
@@ -184,6 +184,7 @@ TEST(Chars, WideScansAgreeWithTheTable) {
         const char* begin = text.data();
         const char* end = begin + size;
         ASSERT_EQ(internal::skip_value(begin, end), internal::skip(begin, end, internal::kValueChar)) << byte;
+        ASSERT_EQ(internal::skip_name(begin, end), internal::skip(begin, end, internal::kTokenChar)) << byte;
         ASSERT_EQ(internal::skip_target(begin, end), internal::skip(begin, end, internal::kTargetChar))
             << byte;
       }

@@ -1,10 +1,11 @@
 // Start lines and framing of HTTP/1 messages.
 //
-//   (1) Strictly left to right, as the field section (internal/head_fields.h): the verdict on a prefix is final and
-//       independent of how it was cut. What concerns several lines (Host, target, framing) is judged at the blank line.
+//   (1) Strictly left to right, as the field section (internal/head_fields.h): the verdict on a prefix is
+//       final and independent of how it was cut. What concerns several lines (Host, target, framing) is
+//       judged at the blank line.
 //   (2) Each byte is scanned once: HeadState remembers the phase and the position inside the line.
-//   (3) Framing has exactly four outcomes, none, length, chunked, until_close, and one function for each side that
-//       chooses (finish), following RFC 9112 6.3 in its order.
+//   (3) Framing has exactly four outcomes, none, length, chunked, until_close, and one function for each side
+//       that chooses (finish), following RFC 9112 6.3 in its order.
 //
 // Cost: about 20 ns a field (BM_ParseTenHeaders), nothing allocated once `fields` has its capacity.
 #include "weir/http/parser.h"
@@ -243,7 +244,8 @@ Parse RequestParser::finish(RequestHead& head) {
   const internal::HeadState& s = state_;
   if (judge_target(head) == Parse::error || judge_host(head) == Parse::error) return Parse::error;
 
-  // RFC 9112 6.3 for requests: chunked, length, or nothing. Both at once was refused where the second one stood.
+  // RFC 9112 6.3 for requests: chunked, length, or nothing. Both at once was refused where the second one
+  // stood.
   if (s.chunked) {
     head.body = BodyKind::chunked;
   } else if (s.has_length) {
@@ -298,8 +300,8 @@ Parse ResponseParser::parse(std::string_view bytes, ResponseHead& head) {
   return fields;
 }
 
-// RFC 9112 4: HTTP-version SP 3DIGIT SP [ reason ] CRLF. A line that ends behind the digits is accepted, too: servers
-// that leave the reason out often leave its space out, and there is only one way to read it.
+// RFC 9112 4: HTTP-version SP 3DIGIT SP [ reason ] CRLF. A line that ends behind the digits is accepted, too:
+// servers that leave the reason out often leave its space out, and there is only one way to read it.
 Parse ResponseParser::status_line(std::string_view bytes) noexcept {
   internal::HeadState& s = state_;
   if (s.phase >= Phase::reason) return read_reason(bytes);
@@ -355,9 +357,9 @@ Parse ResponseParser::read_reason(std::string_view bytes) noexcept {
   return Parse::done;
 }
 
-// RFC 9112 6.3 for responses, in its order. Where the rules leave the end of the message in doubt, the message is
-// refused; where they fix it but the sender seems to think otherwise (204 with a length), the connection is not
-// used again.
+// RFC 9112 6.3 for responses, in its order. Where the rules leave the end of the message in doubt, the
+// message is refused; where they fix it but the sender seems to think otherwise (204 with a length), the
+// connection is not used again.
 Parse ResponseParser::finish(std::string_view bytes, ResponseHead& head) noexcept {
   const internal::HeadState& s = state_;
   const char* digits = bytes.data() + kVersionSize + 1;

@@ -1,9 +1,9 @@
 // Strict HTTP/1.1 parsing (RFC 9112): one mode, no leniency, resumable at every byte.
 //
-// The caller keeps the bytes of one message head in one contiguous buffer and calls parse() with all of them each
-// time more have arrived; the parser remembers how far it has looked, so every byte is scanned once. The buffer may
-// move between calls until parse() says done; from then on the views in the head point into the bytes of that last
-// call. What follows the head (`consumed()`) belongs to a BodyDecoder.
+// The caller keeps the bytes of one message head in one contiguous buffer and calls parse() with all of them
+// each time more have arrived; the parser remembers how far it has looked, so every byte is scanned once. The
+// buffer may move between calls until parse() says done; from then on the views in the head point into the
+// bytes of that last call. What follows the head (`consumed()`) belongs to a BodyDecoder.
 //
 //   RequestParser parser(limits);
 //   switch (parser.parse(buffer.bytes(), head)) {
@@ -12,9 +12,10 @@
 //     case Parse::done:      buffer.consume(parser.consumed())
 //   }
 //
-// Why one mode: two parsers that disagree about where a request ends are the root of request smuggling, so anything
-// that some peer might read differently is refused (docs/design and tests list the cases with their RFC sections).
-// No allocation once `head.fields` has its capacity. About 200 ns for ten headers (http_bench). Not thread-safe.
+// Why one mode: two parsers that disagree about where a request ends are the root of request smuggling, so
+// anything that some peer might read differently is refused (docs/design and tests list the cases with their
+// RFC sections). No allocation once `head.fields` has its capacity. About 200 ns for ten headers
+// (http_bench). Not thread-safe.
 #ifndef WEIR_HTTP_PARSER_H_
 #define WEIR_HTTP_PARSER_H_
 
@@ -49,8 +50,8 @@ struct Fault {
 
 namespace internal {
 
-// Where a head parser stands between two calls, and what the lines so far have said. All positions are offsets, so
-// that the caller's buffer may move.
+// Where a head parser stands between two calls, and what the lines so far have said. All positions are
+// offsets, so that the caller's buffer may move.
 struct HeadState {
   // clang-format off
   enum class Phase : std::uint8_t {
@@ -88,8 +89,8 @@ class RequestParser {
 
   // For the next message. Keeps the limits.
   void reset() noexcept;
-  // `head` must be the same object from the first call of a message to its last. After error its method_text, method
-  // and target are set if the request line itself was sound; nothing else in it counts.
+  // `head` must be the same object from the first call of a message to its last. After error its method_text,
+  // method and target are set if the request line itself was sound; nothing else in it counts.
   Parse parse(std::string_view bytes, RequestHead& head);
   // After done: bytes of the head, blank line (and at most one empty line before it, RFC 9112 2.2) included.
   std::size_t consumed() const noexcept { return consumed_; }

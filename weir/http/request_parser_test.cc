@@ -80,8 +80,8 @@ TEST(AcceptedRequests, AreUnderstoodAlikeAtEveryCut) {
   }
 }
 
-// No proper prefix of a legitimate request is complete or refused, and every prefix of a refused one has the same
-// verdict whole as byte by byte: a fault is raised at the byte that makes it, neither sooner nor later.
+// No proper prefix of a legitimate request is complete or refused, and every prefix of a refused one has the
+// same verdict whole as byte by byte: a fault is raised at the byte that makes it, neither sooner nor later.
 TEST(RequestParser, JudgesPrefixesAlike) {
   std::vector<std::pair<std::string, bool>> inputs;
   for (const AcceptedRequest& one : accepted_requests()) inputs.emplace_back(one.bytes, true);

@@ -1,11 +1,11 @@
 // Rendering of heads and the framing of bodies.
 //
-// The encoder sees one virtual stream, head | line | payload | tail | line | payload | tail ..., of which gather()
-// names the next stretch and wrote() says how far it went:
+// The encoder sees one virtual stream, head | line | payload | tail | line | payload | tail ..., of which
+// gather() names the next stretch and wrote() says how far it went:
 //
 //   (1) A chunk is opened with the payload at hand. Until a byte of its line has left, it may still grow.
-//   (2) The tail of a chunk is a prefix of "\r\n0\r\n\r\n": 2 bytes between chunks, all 7 at the end. A write may stop
-//       inside it, and `last` may come later: the sent part is a prefix of both.
+//   (2) The tail of a chunk is a prefix of "\r\n0\r\n\r\n": 2 bytes between chunks, all 7 at the end. A write
+//       may stop inside it, and `last` may come later: the sent part is a prefix of both.
 //   (3) CRLF goes out with its chunk, never with the next one: an event stream's reader is not kept waiting.
 //
 // gather() and wrote() are O(1) and allocate nothing. serializer_test.cc cuts every stream at every byte.

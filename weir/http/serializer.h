@@ -1,5 +1,5 @@
-// Writing HTTP/1.1 from the model. Received bytes are never forwarded: start line, fields and framing are rendered
-// anew, so that what leaves weir is one well-formed message whatever came in.
+// Writing HTTP/1.1 from the model. Received bytes are never forwarded: start line, fields and framing are
+// rendered anew, so that what leaves weir is one well-formed message whatever came in.
 //
 //   std::string out;                                        // reused: keeps its capacity
 //   append_request_line(out, "GET", "/orders", "a=1");
@@ -8,8 +8,8 @@
 //   append_framing(out, BodyKind::chunked, 0);
 //   end_head(out);
 //
-// BodyEncoder puts the framing around payload that stays where it is: it names the pieces for one writev and is told
-// how many bytes went out.
+// BodyEncoder puts the framing around payload that stays where it is: it names the pieces for one writev and
+// is told how many bytes went out.
 #ifndef WEIR_HTTP_SERIALIZER_H_
 #define WEIR_HTTP_SERIALIZER_H_
 
@@ -26,40 +26,42 @@
 namespace weir::http {
 
 // "GET /path?query HTTP/1.1\r\n". `has_query` keeps an empty query's '?'.
-void append_request_line(std::string& out, std::string_view method, std::string_view path, std::string_view query,
-                         bool has_query);
+void append_request_line(std::string& out, std::string_view method, std::string_view path,
+                         std::string_view query, bool has_query);
 // "HTTP/1.1 404 Not Found\r\n"; the registered phrase when `reason` is empty.
 void append_status_line(std::string& out, int status, std::string_view reason = {});
-// "name: value\r\n". Name and value must be clean (a token; no CR, LF, NUL): WEIR_DCHECK, since the parsers and the
-// configuration only let such through.
+// "name: value\r\n". Name and value must be clean (a token; no CR, LF, NUL): WEIR_DCHECK, since the parsers
+// and the configuration only let such through.
 void append_field(std::string& out, std::string_view name, std::string_view value);
 void append_field(std::string& out, std::string_view name, std::uint64_t value);
 // Content-Length or Transfer-Encoding; nothing for none and until_close.
 void append_framing(std::string& out, BodyKind kind, std::uint64_t content_length);
 void end_head(std::string& out);
 
-// A field value that may be written: visible ASCII, spaces, tabs, obs-text; no control characters (RFC 9110 5.5).
+// A field value that may be written: visible ASCII, spaces, tabs, obs-text; no control characters (RFC 9110
+// 5.5).
 bool is_field_value(std::string_view text) noexcept;
 // RFC 9110 5.6.2.
 bool is_token(std::string_view text) noexcept;
 
 // Puts framing around a body that goes out piece by piece.
 //
-//   encoder.start(BodyKind::chunked, 0, std::move(head_bytes));     // the head travels in front of the first payload
+//   encoder.start(BodyKind::chunked, 0, std::move(head_bytes));  // travels in front of the first payload
 //   loop: iovec pieces[BodyEncoder::kPieces];
-//         std::size_t n = encoder.gather(payload, last, pieces);     // head | chunk line | payload | CRLF | last chunk
+//         std::size_t n = encoder.gather(payload, last, pieces);  // head, chunk line, payload, CRLF (and end)
 //         ssize_t sent = writev(fd, pieces, n);
 //         std::size_t used = encoder.wrote(sent);                    // payload bytes that have left
 //         payload.remove_prefix(used);
 //
-// `payload` must be the same bytes (or more) as long as they are not used: a chunk whose line has been sent is
-// finished first. `last` says that no payload follows the one given. finished() once all has been written.
+// `payload` must be the same bytes (or more) as long as they are not used: a chunk whose line has been sent
+// is finished first. `last` says that no payload follows the one given. finished() once all has been written.
 // A body of kind length must add up to its length: WEIR_CHECK.
 class BodyEncoder {
  public:
   static constexpr std::size_t kPieces = 4;
 
-  // `head` may be empty. The string is kept until written, and its capacity can be taken back with take_buffer().
+  // `head` may be empty. The string is kept until written, and its capacity can be taken back with
+  // take_buffer().
   void start(BodyKind kind, std::uint64_t content_length, std::string head);
   std::size_t gather(std::string_view payload, bool last, iovec* pieces) noexcept;
   std::size_t wrote(std::size_t bytes) noexcept;

@@ -29,7 +29,8 @@ TEST(Serializer, RendersHeads) {
       "max-forwards: 0\r\nx-most: 18446744073709551615\r\n\r\n");
 }
 
-// A status without reason gets its registered one; an unregistered one keeps the space that RFC 9112 4 asks for.
+// A status without reason gets its registered one; an unregistered one keeps the space that RFC 9112 4 asks
+// for.
 TEST(Serializer, RendersStatusLines) {
   std::string out;
   append_status_line(out, 404);
@@ -51,7 +52,8 @@ TEST(Serializer, RendersFraming) {
   EXPECT_EQ(framing(BodyKind::chunked, 7), "transfer-encoding: chunked\r\n");
 }
 
-// What may stand in a value or be a token, for every byte, alone and in the middle of a long text (the wide scan).
+// What may stand in a value or be a token, for every byte, alone and in the middle of a long text (the wide
+// scan).
 TEST(Serializer, KnowsCleanText) {
   const std::string marks = "!#$%&'*+-.^_`|~";
   for (int byte = 0; byte < 256; ++byte) {
@@ -109,9 +111,9 @@ std::string expected_body(BodyKind kind, const std::string& out, const std::stri
   return message.body;
 }
 
-// All states that can be reached: from each, one more byte may become available, the end may be announced, and a
-// write may take any number of the bytes offered, none included. Every way ends in the same stream, and no way gets
-// stuck.
+// All states that can be reached: from each, one more byte may become available, the end may be announced,
+// and a write may take any number of the bytes offered, none included. Every way ends in the same stream, and
+// no way gets stuck.
 void explore(BodyKind kind, const std::string& head, const std::string& payload) {
   Sender first;
   first.encoder.start(kind, payload.size(), head);
@@ -184,7 +186,8 @@ TEST(BodyEncoder, SendsAWholeBodyInOneWrite) {
   EXPECT_TRUE(sender.encoder.finished());
 }
 
-// An event of a stream leaves with the CRLF of its chunk: no reader waits for the next event to see this one end.
+// An event of a stream leaves with the CRLF of its chunk: no reader waits for the next event to see this one
+// end.
 TEST(BodyEncoder, EndsAChunkWithItsPayload) {
   const std::string payload = "data: 1\n\n";
   Sender sender;

@@ -1,8 +1,8 @@
 // Paths, queries and authorities, each read in one pass.
 //
 //   (1) A path that is canonical already (the usual case) is returned as it came: one table look-up a byte.
-//   (2) Otherwise the segments are rebuilt into `scratch`, left to right. A ".." takes away exactly what one earlier
-//       segment added, so the work is linear in the input.
+//   (2) Otherwise the segments are rebuilt into `scratch`, left to right. A ".." takes away exactly what one
+//       earlier segment added, so the work is linear in the input.
 //   (3) Escapes are decoded once. What stays escaped ("%25", "%2F", "%3F") stays escaped in the result, hence
 //       canonical_path(canonical_path(x)) == canonical_path(x).
 //
@@ -64,8 +64,8 @@ bool looks_canonical(std::string_view raw) noexcept {
   return true;
 }
 
-// What a segment is made of, counted while it is copied: is it (or a part of it between encoded slashes) "." or ".."
-// for a server that decodes more, or cuts at ';' (path parameters), before it resolves?
+// What a segment is made of, counted while it is copied: is it (or a part of it between encoded slashes) "."
+// or ".." for a server that decodes more, or cuts at ';' (path parameters), before it resolves?
 class DotWatch {
  public:
   void see(char decoded) noexcept {
@@ -237,7 +237,8 @@ bool is_ipv4(std::string_view text) noexcept {
   return false;
 }
 
-// RFC 3986 3.2.2 IPv6address: eight groups, "::" at most once and for at least one of them, IPv4 as the last two.
+// RFC 3986 3.2.2 IPv6address: eight groups, "::" at most once and for at least one of them, IPv4 as the last
+// two.
 bool is_ipv6(std::string_view text) noexcept {
   int groups = 0;
   bool gap = false;

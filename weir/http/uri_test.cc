@@ -203,8 +203,8 @@ void every_text(const std::vector<std::string>& pieces, int most, const std::str
   for (const std::string& piece : pieces) every_text(pieces, most - 1, so_far + piece, visit);
 }
 
-// On every path of up to six pieces the twin agrees, the result is canonical itself, and nothing that a reader could
-// take for a dot segment, an empty segment or a backslash is left.
+// On every path of up to six pieces the twin agrees, the result is canonical itself, and nothing that a
+// reader could take for a dot segment, an empty segment or a backslash is left.
 TEST(CanonicalPath, AgreesWithItsTwinOnEveryShortPath) {
   const std::vector<std::string> pieces = {"/", ".", "a", ";", "%2e", "%2F", "%5c", "%41", "%", "\\"};
   std::string scratch;

@@ -1,5 +1,5 @@
-// For tests: legitimate requests, with what is to be understood: head summary, fields ('-' = not to be forwarded)
-// and body, as testing/read_message.h renders them.
+// For tests: legitimate requests, with what is to be understood: head summary, fields ('-' = not to be
+// forwarded) and body, as testing/read_message.h renders them.
 #ifndef WEIR_HTTP_TESTING_ACCEPTED_REQUESTS_H_
 #define WEIR_HTTP_TESTING_ACCEPTED_REQUESTS_H_
 

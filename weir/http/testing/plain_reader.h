@@ -1,6 +1,6 @@
-// For tests: the slow, obvious twin of the parsers. It sees the whole input at once, looks for "\r\n\r\n", splits at
-// "\r\n" and compares text, one rule after the other, with nothing shared with the code under test. No bounds, no
-// reasons: a message or none.
+// For tests: the slow, obvious twin of the parsers. It sees the whole input at once, looks for "\r\n\r\n",
+// splits at "\r\n" and compares text, one rule after the other, with nothing shared with the code under test.
+// No bounds, no reasons: a message or none.
 #ifndef WEIR_HTTP_TESTING_PLAIN_READER_H_
 #define WEIR_HTTP_TESTING_PLAIN_READER_H_
 

@@ -1,6 +1,6 @@
-// For tests: reads whole messages out of bytes that arrive in pieces, as a connection does, and renders what was
-// understood as one line of text. Every piece arrives in a fresh buffer of exactly the right size, so that a view kept
-// across a move or a read behind the end is an AddressSanitizer finding.
+// For tests: reads whole messages out of bytes that arrive in pieces, as a connection does, and renders what
+// was understood as one line of text. Every piece arrives in a fresh buffer of exactly the right size, so
+// that a view kept across a move or a read behind the end is an AddressSanitizer finding.
 #ifndef WEIR_HTTP_TESTING_READ_MESSAGE_H_
 #define WEIR_HTTP_TESTING_READ_MESSAGE_H_
 
@@ -176,8 +176,8 @@ inline Reading read_response(std::string_view bytes, Method method = Method::get
   return reader.reading();
 }
 
-// The ways to cut n bytes: once at every place, and everywhere. Long inputs (bounds of kilobytes) are cut at every
-// 97th place and at the last 64, which keeps the square in check.
+// The ways to cut n bytes: once at every place, and everywhere. Long inputs (bounds of kilobytes) are cut at
+// every 97th place and at the last 64, which keeps the square in check.
 inline std::vector<std::vector<std::size_t>> all_cuts(std::size_t n) {
   std::vector<std::vector<std::size_t>> ways;
   std::vector<std::size_t> everywhere;

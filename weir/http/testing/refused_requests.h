@@ -1,6 +1,6 @@
-// For tests: requests that must be refused, each with the rule that it breaks. The classes: request line and version,
-// target, Host, field grammar, Content-Length, Transfer-Encoding, both, chunks, trailers, bounds; among them the
-// framing faults that other servers have had (named by their CVE).
+// For tests: requests that must be refused, each with the rule that it breaks. The classes: request line and
+// version, target, Host, field grammar, Content-Length, Transfer-Encoding, both, chunks, trailers, bounds;
+// among them the framing faults that other servers have had (named by their CVE).
 #ifndef WEIR_HTTP_TESTING_REFUSED_REQUESTS_H_
 #define WEIR_HTTP_TESTING_REFUSED_REQUESTS_H_
 

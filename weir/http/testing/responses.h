@@ -1,4 +1,5 @@
-// For tests: answers of upstreams, legitimate ones with what is to be understood, hostile ones with their rule.
+// For tests: answers of upstreams, legitimate ones with what is to be understood, hostile ones with their
+// rule.
 #ifndef WEIR_HTTP_TESTING_RESPONSES_H_
 #define WEIR_HTTP_TESTING_RESPONSES_H_
 
