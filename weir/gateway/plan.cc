@@ -171,7 +171,11 @@ class Builder {
 
   void add(Route& route, std::unique_ptr<Stage> stage) {
     const std::string_view name = stage->name();
-    route.counters.push_back(counters(route, name, stage->refusals()));
+    StageCounters made = counters(route, name, stage->refusals());
+    // Two stages under one name are one decision to whoever reads the metrics: it passes once.
+    for (const auto& earlier : route.stages)
+      if (earlier->name() == name) made.pass = {};
+    route.counters.push_back(std::move(made));
     route.stages.push_back(std::move(stage));
     for (const CustomStage& custom : options_.custom_stages)
       if (custom.after == name) add_custom(route, custom);
