@@ -69,7 +69,7 @@ stop 'The load shedder: 50 slow requests are in flight, so the 51st is refused a
 printf '   %s$ curl -Z --parallel-max 50 --interface 127.0.0.2 "%s/recs/slow?sleep=4000&n=[1-50]" &%s\n' "$dim" "$gate" "$plain"
 slow=$(mktemp)
 curl -s -Z --parallel-max 50 --parallel-immediate --max-time 20 --interface 127.0.0.2 -o /dev/null -w '%{http_code}\n' \
-  "$gate/recs/slow?sleep=4000&n=[1-50]" >"$slow" &
+  "$gate/recs/slow?sleep=4000&n=[1-50]" >"$slow" 2>/dev/null &
 background=$!
 check 'weir counts 50 in flight' until_metric weir_in_flight 50
 ask --interface 127.0.0.2 "$gate/recs/one-more"
