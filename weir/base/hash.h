@@ -72,6 +72,22 @@ inline std::uint64_t load64(const char* p) noexcept {
   return word;
 }
 
+inline std::uint64_t load32(const char* p) noexcept {
+  std::uint32_t word;
+  std::memcpy(&word, p, sizeof word);
+  if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap32(word);
+  return word;
+}
+
+// The last `left` bytes (0 to 7), the first lowest. Reads that overlap carry the same bytes to the same
+// place: no loop, which would cost as much as a round of the hash.
+inline std::uint64_t load_tail(const char* p, std::size_t left) noexcept {
+  if (left >= 4) return load32(p) | load32(p + left - 4) << (8 * (left - 4));
+  if (left == 0) return 0;
+  const auto byte = [p](std::size_t i) { return std::uint64_t{static_cast<std::uint8_t>(p[i])} << (8 * i); };
+  return byte(0) | byte(left / 2) | byte(left - 1);
+}
+
 inline SipState sip_absorb(SipKey key, std::string_view bytes, std::uint64_t v1_tweak) noexcept {
   SipState s{key.k0 ^ 0x736f6d6570736575ULL, key.k1 ^ 0x646f72616e646f6dULL ^ v1_tweak,
              key.k0 ^ 0x6c7967656e657261ULL, key.k1 ^ 0x7465646279746573ULL};
@@ -83,8 +99,7 @@ inline SipState sip_absorb(SipKey key, std::string_view bytes, std::uint64_t v1_
     s.round();
     s.v0 ^= word;
   }
-  std::uint64_t last = static_cast<std::uint64_t>(bytes.size()) << 56;
-  for (std::size_t i = 0; i < left; ++i) last |= std::uint64_t{static_cast<std::uint8_t>(p[i])} << (8 * i);
+  const std::uint64_t last = static_cast<std::uint64_t>(bytes.size()) << 56 | load_tail(p, left);
   s.v3 ^= last;
   s.round();
   s.v0 ^= last;

@@ -104,18 +104,24 @@ void KeyedRateLimiter::State::count_refused() noexcept {
 }
 
 bool KeyedRateLimiter::State::refuse_unlocked(const Shard& s, const Hash128& key, TimePoint now,
-                                              std::uint32_t cost, Decision& d) const noexcept {
+                                              std::uint32_t cost, Slot** seen_slot,
+                                              Decision& d) const noexcept {
   const std::uint64_t seen = s.lock.read_begin();
-  if (internal::SeqLock::held(seen)) return false;
-  const Slot* slot = s.find(key);
-  if (slot == nullptr) return false;
-  const std::int64_t at = line(internal::algorithm_of(s.fast.head.load()), now);
-  return internal::refuses(s.fast, slot->cell, at, cost, d) && s.lock.unchanged(seen);
+  if (internal::SeqLock::held(seen)) [[unlikely]]
+    return false;
+  *seen_slot = s.find(key);
+  if (*seen_slot == nullptr) return false;
+  const std::uint64_t head = s.fast.head.load();
+  if (!internal::refuses(s.fast, head, (*seen_slot)->cell, line(internal::algorithm_of(head), now), cost, d))
+    return false;
+  if (s.lock.unchanged(seen)) [[likely]]
+    return true;
+  d = Decision{};
+  return false;
 }
 
 Slot* KeyedRateLimiter::State::place(Shard& s, const Hash128& key, std::int64_t now, std::uint32_t cost,
                                      std::span<Slot* const> pinned) noexcept {
-  if (Slot* slot = s.find(key)) return slot;
   if (cost > s.params.max_cost) return nullptr;  // never admitted: leaves no trace
   std::int64_t present = now;
   const std::uint32_t before = s.in_sketch(key, now, &present);
@@ -129,19 +135,17 @@ Slot* KeyedRateLimiter::State::place(Shard& s, const Hash128& key, std::int64_t 
   return slot;
 }
 
-Decision KeyedRateLimiter::State::decide(Shard& s, Slot* slot, const Hash128& key, TimePoint now,
-                                         std::uint32_t cost, Want want, Book book) noexcept {
+void KeyedRateLimiter::State::decide(Shard& s, Slot* slot, const Hash128& key, TimePoint now,
+                                     std::uint32_t cost, Want want, Book book, Decision& d) noexcept {
   const std::int64_t at = line(s.params.algorithm, now);
-  Decision d;
-  if (slot != nullptr) {
-    d = internal::decide(s.params, slot->cell, s.slab, at, cost, want, book);
+  if (slot != nullptr) [[likely]] {
+    internal::decide(s.params, slot->cell, s.slab, at, cost, want, book, d);
   } else if (cost > s.params.max_cost) {
-    d = internal::impossible(s.params);
+    internal::impossible(s.params, d);
   } else {
     d = s.decide_in_sketch(key, at, cost, want, book);
   }
   d.charged_at -= Duration{at - now.time_since_epoch().count()};
-  return d;
 }
 
 KeyedRateLimiter::KeyedRateLimiter(const Policy& policy, const Options& options)
@@ -151,24 +155,28 @@ KeyedRateLimiter::~KeyedRateLimiter() = default;
 
 Decision KeyedRateLimiter::allow_at(TimePoint now, std::string_view key, std::uint32_t cost,
                                     Want want) noexcept {
+  if (cost == 0) [[unlikely]]
+    return peek_at(now, key);
+  Decision d;
   State& state = *state_;
-  if (cost == 0) {
-    Decision d = peek_at(now, key);
-    return d;
-  }
   const Hash128 hash = state.hash(key);
   Shard& s = state.shard(hash);
-  Decision d;
-  if (state.refuse_unlocked(s, hash, now, cost, d)) {
+  Slot* slot = nullptr;
+  if (state.refuse_unlocked(s, hash, now, cost, &slot, d)) {
     state.count_refused();
     return d;
   }
-  d = Decision{};
   {
     Held held(s.lock);
-    Slot* slot = state.place(s, hash, state.line(s.params.algorithm, now), cost, {});
-    d = state.decide(s, slot, hash, now, cost, want, Book::yes);
-    if (d.reason == Reason::ok) {
+    // What was seen without the lock may have been forgotten meanwhile.
+    if (slot == nullptr || !slot->holds(hash)) [[unlikely]] {
+      slot = s.find(hash);
+      if (slot == nullptr) slot = state.place(s, hash, state.line(s.params.algorithm, now), cost, {});
+    }
+    if (slot == nullptr || cost != 1 || want != Want::verdict ||
+        !internal::exact_takes_one(s.fast, slot->cell, s.slab, now.time_since_epoch().count(), d))
+      state.decide(s, slot, hash, now, cost, want, Book::yes, d);
+    if (d.reason == Reason::ok) [[likely]] {
       ++s.allowed;
       return d;
     }
@@ -178,21 +186,25 @@ Decision KeyedRateLimiter::allow_at(TimePoint now, std::string_view key, std::ui
 }
 
 Decision KeyedRateLimiter::peek_at(TimePoint now, std::string_view key) const noexcept {
+  Decision d;
   State& state = *state_;
   const Hash128 hash = state.hash(key);
   Shard& s = state.shard(hash);
   Held held(s.lock);
-  Slot* slot = s.find(hash);
-  if (slot == nullptr) return state.peek_unlisted(s, hash, now);
-  return state.decide(s, slot, hash, now, 1, Want::headers, Book::no);
+  if (Slot* slot = s.find(hash)) {
+    state.decide(s, slot, hash, now, 1, Want::headers, Book::no, d);
+  } else {
+    state.peek_unlisted(s, hash, now, d);
+  }
+  return d;
 }
 
-Decision KeyedRateLimiter::State::peek_unlisted(Shard& s, const Hash128& key, TimePoint now) noexcept {
+void KeyedRateLimiter::State::peek_unlisted(Shard& s, const Hash128& key, TimePoint now,
+                                            Decision& d) noexcept {
   std::int64_t present = 0;
-  if (s.in_sketch(key, line(s.params.algorithm, now), &present) != 0)
-    return decide(s, nullptr, key, now, 1, Want::headers, Book::no);
   Slot unknown{};
-  return decide(s, &unknown, key, now, 1, Want::headers, Book::no);
+  const bool counted = s.in_sketch(key, line(s.params.algorithm, now), &present) != 0;
+  decide(s, counted ? nullptr : &unknown, key, now, 1, Want::headers, Book::no, d);
 }
 
 void KeyedRateLimiter::charge_at(TimePoint now, std::string_view key, std::uint32_t cost) noexcept {
@@ -203,7 +215,9 @@ void KeyedRateLimiter::charge_at(TimePoint now, std::string_view key, std::uint3
   const std::int64_t at = state.line(s.params.algorithm, now);
   cost = std::min(cost, s.params.shown_limit);
   if (cost == 0) return;
-  if (Slot* slot = state.place(s, hash, at, std::min(cost, s.params.max_cost), {})) {
+  Slot* slot = s.find(hash);
+  if (slot == nullptr) slot = state.place(s, hash, at, std::min(cost, s.params.max_cost), {});
+  if (slot != nullptr) {
     internal::charge(s.params, slot->cell, s.slab, at, cost);
   } else {
     const bool concurrency = s.params.algorithm == Algorithm::concurrency;

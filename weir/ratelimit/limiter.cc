@@ -25,6 +25,11 @@ struct alignas(internal::kCacheLine) RateLimiter::State {
     const std::int64_t ns = now.time_since_epoch().count();
     return algorithm == Algorithm::fixed_window ? ns + wall_offset.load() : ns;
   }
+  void decide(TimePoint now, std::uint32_t cost, Want want, Book book, Decision& d) noexcept {
+    const std::int64_t at = line(params.algorithm, now);
+    internal::decide(params, cell, slab, at, cost, want, book, d);
+    d.charged_at -= Duration{at - now.time_since_epoch().count()};
+  }
 };
 
 RateLimiter::RateLimiter(const Policy& policy) : state_(std::make_unique<State>()) {
@@ -37,26 +42,30 @@ RateLimiter::RateLimiter(const Policy& policy) : state_(std::make_unique<State>(
 RateLimiter::~RateLimiter() = default;
 
 Decision RateLimiter::allow_at(TimePoint now, std::uint32_t cost, Want want) noexcept {
+  Decision d;
   State& s = *state_;
   const std::uint64_t seen = s.lock.read_begin();
-  if (!internal::SeqLock::held(seen)) {
-    Decision d;
-    const Algorithm algorithm = internal::algorithm_of(s.fast.head.load());
-    if (internal::refuses(s.fast, s.cell, s.line(algorithm, now), cost, d) && s.lock.unchanged(seen))
-      return d;
+  if (!internal::SeqLock::held(seen)) [[likely]] {
+    const std::uint64_t head = s.fast.head.load();
+    if (internal::refuses(s.fast, head, s.cell, s.line(internal::algorithm_of(head), now), cost, d)) {
+      if (s.lock.unchanged(seen)) [[likely]]
+        return d;
+      d = Decision{};
+    }
   }
   internal::Held held(s.lock);
-  const std::int64_t line = s.line(s.params.algorithm, now);
-  Decision d = internal::decide(s.params, s.cell, s.slab, line, cost, want, Book::yes);
-  d.charged_at -= Duration{line - now.time_since_epoch().count()};
+  if (cost == 1 && want == Want::verdict &&
+      internal::exact_takes_one(s.fast, s.cell, s.slab, now.time_since_epoch().count(), d)) [[likely]]
+    return d;
+  s.decide(now, cost, want, Book::yes, d);
   return d;
 }
 
 Decision RateLimiter::peek_at(TimePoint now) const noexcept {
-  State& s = *state_;
-  internal::Held held(s.lock);
-  return internal::decide(s.params, s.cell, s.slab, s.line(s.params.algorithm, now), 1, Want::headers,
-                          Book::no);
+  Decision d;
+  internal::Held held(state_->lock);
+  state_->decide(now, 1, Want::headers, Book::no, d);
+  return d;
 }
 
 void RateLimiter::charge_at(TimePoint now, std::uint32_t cost) noexcept {

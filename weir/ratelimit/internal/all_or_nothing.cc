@@ -32,8 +32,8 @@ bool AllOrNothing::refused_unlocked() noexcept {
     parts_[i].key = state.hash(charges_[i].key);
     parts_[i].shard = &state.shard(parts_[i].key);
     decisions_[i] = Decision{};
-    if (refuser == charges_.size() &&
-        state.refuse_unlocked(*parts_[i].shard, parts_[i].key, now_, charges_[i].cost, decisions_[i]))
+    if (refuser == charges_.size() && state.refuse_unlocked(*parts_[i].shard, parts_[i].key, now_,
+                                                            charges_[i].cost, &parts_[i].slot, decisions_[i]))
       refuser = i;
   }
   if (refuser == charges_.size()) return false;
@@ -66,7 +66,7 @@ void AllOrNothing::place() noexcept {
   for (std::size_t i = 0; i < charges_.size(); ++i) {
     Part& part = parts_[i];
     KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
-    part.slot = part.shard->find(part.key);
+    if (part.slot == nullptr || !part.slot->holds(part.key)) part.slot = part.shard->find(part.key);
     if (part.slot == nullptr && charges_[i].cost != 0) {
       const std::int64_t at = state.line(part.shard->params.algorithm, now_);
       part.slot = state.place(*part.shard, part.key, at, charges_[i].cost, {pinned.data(), i});
@@ -94,9 +94,9 @@ bool AllOrNothing::ask() noexcept {
                                    ? std::numeric_limits<std::uint32_t>::max()
                                    : charges_[i].cost + before;
     if (part.slot == nullptr && cost == 0) {
-      decisions_[i] = state.peek_unlisted(*part.shard, part.key, now_);
+      state.peek_unlisted(*part.shard, part.key, now_, decisions_[i]);
     } else {
-      decisions_[i] = state.decide(*part.shard, part.slot, part.key, now_, cost, want_, Book::no);
+      state.decide(*part.shard, part.slot, part.key, now_, cost, want_, Book::no, decisions_[i]);
     }
     all = all && decisions_[i].allowed;
   }
@@ -110,7 +110,8 @@ bool AllOrNothing::book() noexcept {
     if (charges_[i].cost == 0) continue;
     const Part& part = parts_[i];
     KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
-    decisions_[i] = state.decide(*part.shard, part.slot, part.key, now_, charges_[i].cost, want_, Book::yes);
+    decisions_[i] = Decision{};
+    state.decide(*part.shard, part.slot, part.key, now_, charges_[i].cost, want_, Book::yes, decisions_[i]);
     if (decisions_[i].reason == Reason::ok) ++part.shard->allowed;
     if (decisions_[i].allowed) continue;
     for (std::size_t j = 0; j < i; ++j) {
@@ -130,8 +131,8 @@ void AllOrNothing::withdraw() noexcept {
     KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
     // A limit that counts refused calls counts this one, if it was the one to refuse.
     if (part.shard->params.count_rejected && decisions_[i].reason == Reason::over_limit) {
-      decisions_[i] =
-          state.decide(*part.shard, part.slot, part.key, now_, charges_[i].cost, want_, Book::yes);
+      decisions_[i] = Decision{};
+      state.decide(*part.shard, part.slot, part.key, now_, charges_[i].cost, want_, Book::yes, decisions_[i]);
       continue;
     }
     const std::int64_t at = state.line(part.shard->params.algorithm, now_);

@@ -46,14 +46,12 @@ void refuse(const Params& p, Window& window, std::uint32_t cost, std::int64_t wa
 }
 
 template <class Window>
-Decision decide_as(Window window, const Params& p, std::uint32_t cost, Want want, Book book) {
-  Decision d;
-  d.limit = p.shown_limit;
+void decide_as(Window window, const Params& p, std::uint32_t cost, Want want, Book book, Decision& d) {
   std::int64_t wait = 0;
   if (window.fits(cost, &wait)) {
     d.allowed = true;
     if (book == Book::yes) {
-      if (window.prepare(cost)) {
+      if (window.prepare(cost)) [[likely]] {
         window.book(cost);
       } else {  // out of memory: what cannot be counted does not pass
         d.allowed = p.shadow;
@@ -65,33 +63,31 @@ Decision decide_as(Window window, const Params& p, std::uint32_t cost, Want want
   }
   d.charged_at = TimePoint{Duration{window.effective()}};
   if (want == Want::headers) window.describe(d);
-  return d;
 }
 
 }  // namespace
 
-Decision impossible(const Params& p) noexcept {
-  Decision d;
+void impossible(const Params& p, Decision& d) noexcept {
   d.limit = p.shown_limit;
   d.allowed = p.shadow;
   d.reason = p.shadow ? Reason::shadow : Reason::cost_exceeds_limit;
-  return d;
 }
 
-Decision decide(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost, Want want,
-                Book book) noexcept {
+void decide(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost, Want want,
+            Book book, Decision& d) noexcept {
   if (cost == 0) {
     cost = 1;
     book = Book::no;
   }
   if (cost > p.max_cost) [[unlikely]] {
-    Decision d = impossible(p);
+    impossible(p, d);
     if (want == Want::headers) describe(p, cell, slab, now, d);
-    return d;
+    return;
   }
-  if (p.algorithm == Algorithm::exact_window)
-    return decide_as(ExactWindow(p, cell, slab, now), p, cost, want, book);
-  return opened(p, cell, slab, now, [&](auto window) { return decide_as(window, p, cost, want, book); });
+  d.limit = p.shown_limit;
+  if (p.algorithm == Algorithm::exact_window) [[likely]]
+    return decide_as(ExactWindow(p, cell, slab, now), p, cost, want, book, d);
+  opened(p, cell, slab, now, [&](auto window) { decide_as(window, p, cost, want, book, d); });
 }
 
 bool charge(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost) noexcept {
@@ -151,34 +147,22 @@ void import_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, co
   charge(p, cell, slab, now, 0);  // the cell's clock does not step back
 }
 
-bool refuses(const FastParams& fast, const Cell& cell, std::int64_t now, std::uint32_t cost,
-             Decision& d) noexcept {
-  const std::uint64_t head = fast.head.load();
-  const auto limit = static_cast<std::uint32_t>(head >> 32);
-  if ((head >> 16 & 0xff) != 0 || limit == 0 || cost != 1) return false;
-  bool refused = false;
+bool refuses_otherwise(const FastParams& fast, std::uint64_t head, const Cell& cell, std::int64_t now,
+                       Decision& d) noexcept {
   switch (algorithm_of(head)) {
-    case Algorithm::exact_window:
-      refused = exact_refuses(fast, head, cell, now, d);
-      break;
     case Algorithm::segmented_window:
-      refused = segmented_refuses(fast, head, cell, now, d);
-      break;
+      return segmented_refuses(fast, head, cell, now, d);
     case Algorithm::gcra:
-      refused = gcra_refuses(fast, cell, now, d);
-      break;
+      return gcra_refuses(fast, cell, now, d);
     case Algorithm::fixed_window:
-      refused = fixed_refuses(fast, head, cell, now, d);
-      break;
+      return fixed_refuses(fast, head, cell, now, d);
     case Algorithm::automatic:
+    case Algorithm::exact_window:
     case Algorithm::token_bucket:
     case Algorithm::concurrency:
-      break;
+      return false;
   }
-  if (!refused) return false;
-  d.limit = static_cast<std::uint32_t>(fast.window.load() >> 32);
-  d.reason = Reason::over_limit;
-  return true;
+  return false;
 }
 
 }  // namespace weir::ratelimit::internal

@@ -9,15 +9,16 @@
 #include "weir/ratelimit/decision.h"
 #include "weir/ratelimit/internal/cell.h"
 #include "weir/ratelimit/internal/events.h"
+#include "weir/ratelimit/internal/exact_window.h"
 #include "weir/ratelimit/internal/params.h"
 
 namespace weir::ratelimit::internal {
 
 enum class Book : std::uint8_t { yes, no };  // no: only say what would be
 
-// Under the lock. One call, from question to booking.
-Decision decide(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost, Want want,
-                Book book) noexcept;
+// Under the lock. One call, from question to booking. `d` comes fresh.
+void decide(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost, Want want,
+            Book book, Decision& d) noexcept;
 
 // Books without asking; cost above the limit counts as the limit. False = out of memory, nothing booked.
 bool charge(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost) noexcept;
@@ -33,15 +34,27 @@ void export_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, Ev
 // Books what is still in the window at `now` into an empty cell.
 void import_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, const Events& events) noexcept;
 
-// Without the lock, from shared words only. True = refused, for sure if nobody wrote meanwhile; false = ask
-// again under the lock. Knows cost 1 only.
-bool refuses(const FastParams& fast, const Cell& cell, std::int64_t now, std::uint32_t cost,
-             Decision& d) noexcept;
+// The answer where waiting never helps.
+void impossible(const Params& p, Decision& d) noexcept;
 
 inline Algorithm algorithm_of(std::uint64_t head) noexcept { return static_cast<Algorithm>(head & 0xff); }
 
-// The answer where waiting never helps.
-Decision impossible(const Params& p) noexcept;
+bool refuses_otherwise(const FastParams& fast, std::uint64_t head, const Cell& cell, std::int64_t now,
+                       Decision& d) noexcept;
+
+// Without the lock, from shared words only; `head` is fast.head. True = refused, for sure if nobody wrote
+// meanwhile; false = ask again under the lock, `d` is as it was. Knows cost 1 only.
+inline bool refuses(const FastParams& fast, std::uint64_t head, const Cell& cell, std::int64_t now,
+                    std::uint32_t cost, Decision& d) noexcept {
+  if ((head >> 16 & 0xff) != 0 || head >> 32 == 0 || cost != 1) return false;
+  const bool refused = algorithm_of(head) == Algorithm::exact_window
+                           ? exact_refuses(fast, head, cell, now, d)
+                           : refuses_otherwise(fast, head, cell, now, d);
+  if (!refused) return false;
+  d.limit = static_cast<std::uint32_t>(fast.window.load() >> 32);
+  d.reason = Reason::over_limit;
+  return true;
+}
 
 }  // namespace weir::ratelimit::internal
 

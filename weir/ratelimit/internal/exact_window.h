@@ -160,23 +160,82 @@ class ExactWindow {
 };
 
 // (5): refused for sure, without the lock. Fills retry_after, next_after, reset_after.
+//
+// floor(t) - tick >= window_ticks says the same as t >= (tick + window_ticks) * tick length, so the present
+// need not be turned into ticks. The oldest tick is widened from `newest`, which is at most two windows
+// younger (4).
 inline bool exact_refuses(const FastParams& fast, std::uint64_t head, const Cell& cell, std::int64_t now,
                           Decision& d) noexcept {
-  const auto limit = static_cast<std::uint32_t>(head >> 32);
   const std::uint64_t meta = cell.meta.load();
-  if ((meta >> 16 & 0xffff) != limit) return false;
-  const auto shift = static_cast<unsigned>(head >> 8 & 0xff);
-  const auto window = static_cast<std::uint32_t>(fast.window.load());
+  if ((meta >> 16 & 0xffff) != head >> 32) return false;
+  const auto shift = static_cast<unsigned>(head >> 8 & 0x3f);
+  const std::int64_t window = static_cast<std::uint32_t>(fast.window.load());
   const std::int64_t newest = cell.newest.load();
-  const std::int64_t effective = std::max(now, newest);
-  const Instant at = instant(effective, shift);
-  const std::int64_t last = instant(newest, shift).ceil;
-  if (at.floor - last >= window) return false;
-  const std::uint32_t age = static_cast<std::uint32_t>(at.ceil) - static_cast<std::uint32_t>(meta >> 32);
-  if (age >= window + static_cast<std::uint32_t>(at.ceil - at.floor)) return false;
-  d.retry_after = Duration{((at.ceil - age + window) << shift) - now};
+  const std::int64_t last = (newest + (std::int64_t{1} << shift) - 1) >> shift;
+  const std::uint32_t age = static_cast<std::uint32_t>(last) - static_cast<std::uint32_t>(meta >> 32);
+  const std::int64_t leaves = (last - age + window) << shift;
+  if (std::max(now, newest) >= leaves) return false;
+  d.retry_after = Duration{leaves - now};
   d.next_after = d.retry_after;
   d.reset_after = Duration{((last + window) << shift) - now};
+  return true;
+}
+
+// Nearly every admission: cost 1, and either a free place in the ring or a full ring whose oldest has left.
+// False = any other case, nothing written; ExactWindow knows them all. (As a class in registers the compiler
+// would not keep it, and this is the path that the figures of README.md are about.) Under the lock.
+inline bool exact_takes_one(const FastParams& fast, Cell& cell, Slab& slab, std::int64_t now,
+                            Decision& d) noexcept {
+  const std::uint64_t params = fast.head.mine();
+  const auto limit = static_cast<std::uint32_t>(params >> 32);
+  constexpr std::uint64_t kAlgorithmAndNever = 0xff00ff;
+  if ((params & kAlgorithmAndNever) != static_cast<std::uint64_t>(Algorithm::exact_window) || limit == 0)
+    return false;
+  const auto shift = static_cast<unsigned>(params >> 8 & 0x3f);
+  const std::int64_t window = static_cast<std::uint32_t>(fast.window.mine());
+  const std::int64_t newest = cell.newest.mine();
+  const std::uint64_t meta = cell.meta.mine();
+  auto oldest = static_cast<std::uint32_t>(meta >> 32);
+  auto count = static_cast<std::uint32_t>(meta >> 16 & 0xffff);
+  auto head = static_cast<std::uint32_t>(meta & 0xffff);
+
+  const std::int64_t effective = std::max(now, newest);
+  const std::int64_t round_up = (std::int64_t{1} << shift) - 1;
+  const std::int64_t last = (newest + round_up) >> shift;
+  const auto tick = static_cast<std::uint32_t>((effective + round_up) >> shift);
+  if (count == 0 || effective >= (last + window) << shift) {
+    oldest = tick, count = 1, head = 0;
+  } else {
+    std::uint32_t* block = cell.block == kNoBlock ? nullptr : slab.at(cell.block);
+    const std::uint32_t ring = block != nullptr ? limit - 1 : std::min(limit - 1, kInlineTicks - 1);
+    const auto slot = [&](std::uint32_t i) -> std::uint32_t& {
+      return i < kInlineTicks - 1 ? cell.inline_[i] : block[i - (kInlineTicks - 1)];
+    };
+    const std::uint32_t age = static_cast<std::uint32_t>(last) - oldest;
+    std::uint32_t eldest = oldest;  // after this booking
+    if (count <= ring) {
+      const std::uint32_t end = head + count - 1;
+      if (tick - oldest >= 2 * static_cast<std::uint32_t>(window)) return false;  // (4)
+      slot(end >= ring ? end - ring : end) = tick;
+      ++count;
+    } else {
+      if (effective < (last - age + window) << shift) return false;  // refused, or wants a block
+      eldest = tick;
+      if (ring != 0) {
+        std::uint32_t& place = slot(head);
+        eldest = place;
+        if (tick - eldest >= 2 * static_cast<std::uint32_t>(window)) return false;  // (4)
+        place = tick;
+        head = head + 1 == ring ? 0 : head + 1;
+      }
+    }
+    oldest = eldest;
+  }
+  cell.newest.store(effective);
+  cell.meta.store(std::uint64_t{oldest} << 32 | std::uint64_t{count} << 16 | head);
+  d.allowed = true;
+  d.limit = limit;
+  d.charged_at = TimePoint{Duration{effective}};
   return true;
 }
 

@@ -69,15 +69,17 @@ struct KeyedRateLimiter::State {
   }
   void count_refused() noexcept;
 
+  // *seen = the key's slot, if the table could be read; it may be gone once the lock is held.
   bool refuse_unlocked(const internal::Shard& s, const base::Hash128& key, TimePoint now, std::uint32_t cost,
-                       Decision& d) const noexcept;
-  // The key's slot, made if it has none and may have one; null: it is counted in the sketch.
+                       internal::Slot** seen, Decision& d) const noexcept;
+  // A slot for a key that has none; null: it is counted in the sketch.
   internal::Slot* place(internal::Shard& s, const base::Hash128& key, std::int64_t now, std::uint32_t cost,
                         std::span<internal::Slot* const> pinned) noexcept;
-  Decision decide(internal::Shard& s, internal::Slot* slot, const base::Hash128& key, TimePoint now,
-                  std::uint32_t cost, Want want, internal::Book book) noexcept;
+  // `d` comes fresh.
+  void decide(internal::Shard& s, internal::Slot* slot, const base::Hash128& key, TimePoint now,
+              std::uint32_t cost, Want want, internal::Book book, Decision& d) noexcept;
   // peek for a key without a slot.
-  Decision peek_unlisted(internal::Shard& s, const base::Hash128& key, TimePoint now) noexcept;
+  void peek_unlisted(internal::Shard& s, const base::Hash128& key, TimePoint now, Decision& d) noexcept;
   void refund(internal::Shard& s, internal::Slot* slot, const base::Hash128& key, TimePoint now,
               std::uint32_t cost, TimePoint charged_at) noexcept;
   void migrate(internal::Shard& s, TimePoint now, const internal::Params& next);

@@ -40,6 +40,8 @@ std::uint32_t Shard::free_in(std::uint32_t bucket) const noexcept {
 
 void Shard::erase(Slot* slot, Keys& keys) noexcept {
   slab.give(slot->cell.block);
+  slot->low.store(0);  // who found it without the lock asks holds() again
+  slot->high.store(0);
   set_tag(static_cast<std::uint32_t>(slot - slots_), 0);
   keys.release();
 }
@@ -65,13 +67,42 @@ std::uint32_t Shard::evict_idle(std::int64_t now, std::uint32_t budget, Keys& ke
   return gone;
 }
 
+bool Shard::relieve(std::uint32_t bucket, std::span<Slot* const> pinned) noexcept {
+  for (std::uint32_t i = bucket * kWays; i < (bucket + 1) * kWays; ++i) {
+    Slot* from = &slots_[i];
+    const Home home = home_of({from->low.mine(), from->high.mine()});
+    const std::uint32_t other = home.first == bucket ? home.second : home.first;
+    if (free_in(other) == 0 || std::find(pinned.begin(), pinned.end(), from) != pinned.end()) continue;
+    std::uint32_t free = other * kWays;
+    while (tag(free) != 0) ++free;
+    Slot* to = &slots_[free];
+    to->cell.newest.store(from->cell.newest.mine());
+    to->cell.meta.store(from->cell.meta.mine());
+    to->cell.block = from->cell.block;
+    std::copy(std::begin(from->cell.inline_), std::end(from->cell.inline_), to->cell.inline_);
+    to->low.store(from->low.mine());
+    to->high.store(from->high.mine());
+    set_tag(free, home.tag);
+    from->low.store(0);
+    from->high.store(0);
+    set_tag(i, 0);
+    return true;
+  }
+  return false;
+}
+
 Slot* Shard::add(const base::Hash128& key, std::int64_t now, Keys& keys,
                  std::span<Slot* const> pinned) noexcept {
   const Home home = home_of(key);
   std::uint32_t first = free_in(home.first);
   std::uint32_t second = free_in(home.second);
   if (first + second == 0) {
-    // Both buckets are full: only their own idle keys can make room.
+    // Both buckets are full: a key of theirs moves, or an idle one goes.
+    if (relieve(home.first, pinned)) {
+      first = 1;
+    } else if (relieve(home.second, pinned)) {
+      second = 1;
+    }
     for (std::uint32_t i = 0; i < kLooks && first + second == 0; ++i) {
       const std::uint32_t way = (hand_ + i / 2) % kWays;
       const std::uint32_t in = i % 2 == 0 ? home.first : home.second;

@@ -2,8 +2,7 @@
 //
 //   (1) A key belongs to two buckets of 16 slots, chosen by its fingerprint, and goes into the emptier one.
 //       So buckets fill evenly (Azar et al. 1994: two choices), a look-up reads at most two groups of 16 tag
-//       bytes and, but for one in some hundred, only slots that hold its key; and a slot never moves while
-//       its key lives.
+//       bytes and, but for one in some hundred, only slots that hold its key.
 //   (2) Tag byte 0 = free. A slot's fingerprint is written before its tag and stays until the tag is 0 again.
 //   (3) Only a key whose cell equals a fresh one is forgotten. Its time, `horizon`, is the earliest present
 //       of any key that comes later: a thread whose clock lags cannot see the forgotten bookings as still to
@@ -71,10 +70,6 @@ class alignas(kCacheLine) Shard {
     if (Slot* slot = find_in(home.first, key, home.tag)) return slot;
     return find_in(home.second, key, home.tag);
   }
-  void prefetch(const base::Hash128& key) const noexcept {
-    __builtin_prefetch(&tags_[2 * bucket(static_cast<std::uint32_t>(key.low >> 32))]);
-    __builtin_prefetch(&tags_[2 * bucket(static_cast<std::uint32_t>(key.high))]);
-  }
 
   // The rest wants the lock held.
 
@@ -92,8 +87,8 @@ class alignas(kCacheLine) Shard {
   // What the sketch answers for a key without a slot.
   Decision decide_in_sketch(const base::Hash128& key, std::int64_t now, std::uint32_t cost, Want want,
                             Book book) noexcept;
-  // Units that the sketch holds against `key` at `now`; brings the sketch to `now`. If there are any, *present
-  // is the latest time they may have been booked at.
+  // Units that the sketch holds against `key` at `now`; brings the sketch to `now`. If there are any,
+  // *present is the latest time they may have been booked at.
   std::uint32_t in_sketch(const base::Hash128& key, std::int64_t now, std::int64_t* present) noexcept;
 
   SeqLock lock;
@@ -110,9 +105,11 @@ class alignas(kCacheLine) Shard {
   std::uint32_t bucket(std::uint32_t hash) const noexcept {
     return static_cast<std::uint32_t>(std::uint64_t{hash} * buckets_ >> 32);
   }
+  // All from the lower half, so that looking begins while the upper half is still being computed. The shard
+  // has taken bits 0 to 9.
   Home home_of(const base::Hash128& key) const noexcept {
-    Home home{bucket(static_cast<std::uint32_t>(key.low >> 32)), bucket(static_cast<std::uint32_t>(key.high)),
-              static_cast<std::uint8_t>(key.high >> 56)};
+    Home home{bucket(static_cast<std::uint32_t>(key.low >> 32)),
+              bucket(static_cast<std::uint32_t>(key.low >> 8)), static_cast<std::uint8_t>(key.low >> 10)};
     if (home.tag == 0) home.tag = 1;
     if (home.second == home.first) home.second = home.first + 1 == buckets_ ? 0 : home.first + 1;
     return home;
@@ -135,6 +132,8 @@ class alignas(kCacheLine) Shard {
   std::uint8_t tag(std::uint32_t i) const noexcept;
   void set_tag(std::uint32_t i, std::uint8_t tag) noexcept;
   std::uint32_t free_in(std::uint32_t bucket) const noexcept;
+  // Moves a key of a full bucket to its other bucket, if that has room; true = `bucket` has a free slot now.
+  bool relieve(std::uint32_t bucket, std::span<Slot* const> pinned) noexcept;
   bool forget_if_idle(std::uint32_t i, std::int64_t now, Keys& keys, std::span<Slot* const> pinned) noexcept;
 
   Slot* slots_ = nullptr;
