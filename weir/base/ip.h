@@ -6,6 +6,7 @@
 #define WEIR_BASE_IP_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -34,6 +35,9 @@ class IpAddress {
   // The network part; host bits zero.
   IpAddress masked(unsigned prefix) const noexcept;
   std::string to_text() const;
+  // The same into a caller's buffer, without allocating; returns the length. For logs and headers of every request.
+  static constexpr std::size_t kTextMax = 46;
+  std::size_t write_text(char* out) const noexcept;
 
   friend constexpr bool operator==(const IpAddress&, const IpAddress&) noexcept = default;
 

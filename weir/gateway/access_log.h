@@ -6,14 +6,14 @@
 #ifndef WEIR_GATEWAY_ACCESS_LOG_H_
 #define WEIR_GATEWAY_ACCESS_LOG_H_
 
-#include <string>
+#include <string_view>
 
 #include "weir/gateway/exchange.h"
 
 namespace weir::gateway {
 
-// Appends the line, without a line feed.
-void append_access_line(std::string& out, Exchange& exchange, Duration took);
+// The line, without a line feed, in the worker's buffer: good until the next one is rendered.
+std::string_view render_access_line(Exchange& exchange, Duration took);
 
 }  // namespace weir::gateway
 

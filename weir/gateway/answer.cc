@@ -1,5 +1,7 @@
 #include "weir/gateway/answer.h"
 
+#include <algorithm>
+
 #include "weir/gateway/client_watch.h"
 #include "weir/gateway/plan.h"
 
@@ -18,11 +20,12 @@ bool status_has_body(int status) { return status >= 200 && status != 204 && stat
 
 void finish_answer_head(Exchange& exchange, AnswerHead& head) {
   const auto& added = exchange.answer_fields();
-  if (!head.fields.empty()) {
+  const bool collides = std::any_of(added.begin(), added.end(), [&](const http::Field& ours) {
+    return ours.id != http::Name::other ? head.fields.has(ours.id) : head.fields.find(ours.name) != nullptr;
+  });
+  if (collides) {
     head.fields.remove_if([&](const http::Field& field) {
-      for (const http::Field& ours : added)
-        if (same_name(field, ours)) return true;
-      return false;
+      return std::any_of(added.begin(), added.end(), [&](const http::Field& ours) { return same_name(field, ours); });
     });
   }
   for (const http::Field& field : added) head.fields.add(field);

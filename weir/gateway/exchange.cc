@@ -1,13 +1,14 @@
 #include "weir/gateway/exchange.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "weir/gateway/plan.h"
 
 namespace weir::gateway {
 
-char* TextArena::allocate(std::size_t bytes) {
+char* TextArena::allocate_slow(std::size_t bytes) {
   for (;;) {
     char* base = block_ == 0 ? first_.data() : blocks_[block_ - 1].first.get();
     const std::size_t size = block_ == 0 ? kFirst : blocks_[block_ - 1].second;
@@ -31,6 +32,15 @@ std::string_view TextArena::keep(std::string_view text) {
   return {place, text.size()};
 }
 
+std::string_view TextArena::concat(std::initializer_list<std::string_view> pieces) {
+  std::size_t size = 0;
+  for (const std::string_view piece : pieces) size += piece.size();
+  char* place = allocate(size);
+  char* at = place;
+  for (const std::string_view piece : pieces) at = std::copy(piece.begin(), piece.end(), at);
+  return {place, size};
+}
+
 void TextArena::clear() noexcept {
   if (blocks_.size() > kKeptBlocks) blocks_.resize(kKeptBlocks);
   block_ = used_ = 0;
@@ -46,11 +56,11 @@ void Exchange::begin(Downstream& client_side, io::Waiter& waiter_of_client, Time
 }
 
 void Exchange::end() noexcept {
-  for (std::size_t i = kSlots; i-- > 0;) destroy_slot(i);
+  while (slots_used_ != 0) destroy_slot(static_cast<std::size_t>(std::bit_width(slots_used_)) - 1);
   if (plan != nullptr) worker.leave_plan(std::exchange(plan, nullptr));
   route = nullptr;
   request.clear();
-  path = id = wildcard = traceparent = client_text_ = {};
+  path = id = wildcard = traceparent = client_text_ = peer_text = {};
   peer = client = base::IpAddress{};
   encoded_slash = peer_trusted = secure = released_ = false;
   body.clear();
@@ -67,6 +77,7 @@ void Exchange::end() noexcept {
 
 void Exchange::destroy_slot(std::size_t index) noexcept {
   if (destroy_[index] == nullptr) return;
+  slots_used_ &= ~(1U << index);
   std::exchange(destroy_[index], nullptr)(slots_[index].bytes);
 }
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <optional>
@@ -44,10 +45,21 @@ inline constexpr std::size_t kSlotBytes = 64;
 class TextArena {
  public:
   std::string_view keep(std::string_view text);
-  char* allocate(std::size_t bytes);
+  // All pieces, one behind the other.
+  std::string_view concat(std::initializer_list<std::string_view> pieces);
+  char* allocate(std::size_t bytes) {
+    if (block_ == 0 && kFirst - used_ >= bytes) [[likely]] {
+      char* place = first_.data() + used_;
+      used_ += bytes;
+      return place;
+    }
+    return allocate_slow(bytes);
+  }
   void clear() noexcept;
 
  private:
+  char* allocate_slow(std::size_t bytes);
+
   static constexpr std::size_t kFirst = 1024;
   static constexpr std::size_t kKeptBlocks = 2;
   std::array<char, kFirst> first_;
@@ -94,10 +106,15 @@ class Exchange {
   std::string path_scratch;
   bool encoded_slash = false;
   base::IpAddress peer;             // the other end of the socket
+  std::string_view peer_text;       // the same as text; the transport's
   base::IpAddress client;           // who asks: peer, or what a trusted proxy says
   // The client's address as text, rendered once.
   std::string_view client_text() {
-    if (client_text_.empty()) client_text_ = arena.keep(client.to_text());
+    if (client == peer) return peer_text;
+    if (client_text_.empty()) {
+      char* text = arena.allocate(base::IpAddress::kTextMax);
+      client_text_ = {text, client.write_text(text)};
+    }
     return client_text_;
   }
   bool peer_trusted = false;
@@ -138,6 +155,7 @@ class Exchange {
     static_assert(sizeof(T) <= kSlotBytes && alignof(T) <= alignof(std::max_align_t));
     WEIR_DCHECK(slot.index < kSlots && destroy_[slot.index] == nullptr);
     T* kept = ::new (slots_[slot.index].bytes) T(std::move(value));
+    slots_used_ |= 1U << slot.index;
     destroy_[slot.index] = [](void* object) noexcept { static_cast<T*>(object)->~T(); };
     return *kept;
   }
@@ -169,6 +187,7 @@ class Exchange {
   };
   std::array<SlotStorage, kSlots> slots_;
   std::array<void (*)(void*) noexcept, kSlots> destroy_{};
+  std::uint32_t slots_used_ = 0;  // a bit each: most exchanges use one or none
   std::vector<http::Field> fields_for_upstream_;
   std::vector<http::Field> answer_fields_;
   std::string_view client_text_;

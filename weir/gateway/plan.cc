@@ -85,7 +85,8 @@ class Builder {
     }
     upstream.shared = state_.upstream(from.name, breaker);
     plan_->on_publish.push_back([shared = upstream.shared, breaker](TimePoint now) { shared->breaker().update(breaker, now); });
-    upstream_index_[from.name] = static_cast<std::uint32_t>(plan_->upstreams.size());
+    upstream.index = static_cast<std::uint32_t>(plan_->upstreams.size());
+    upstream_index_[from.name] = upstream.index;
     plan_->upstreams.push_back(std::move(upstream));
     return {};
   }

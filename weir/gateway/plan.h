@@ -39,6 +39,7 @@ struct Route {
 };
 
 struct UpstreamPlan {
+  std::uint32_t index = 0;
   upstream::UpstreamOptions options;
   std::shared_ptr<upstream::SharedUpstream> shared;
   config::Upstream::Host host = config::Upstream::Host::preserve;

@@ -57,6 +57,8 @@ void Worker::adopt(std::shared_ptr<const Plan> plan) {
     next->upstreams.push_back(
         std::make_unique<upstream::WorkerUpstream>(upstream.options, upstream.shared, std::move(endpoint_pools)));
   }
+  next->route_series_.resize(plan->routes.size() + 1);
+  next->upstream_series_.resize(plan->upstreams.size());
   next->plan = std::move(plan);
   WorkerPlan* old = std::exchange(current_, next.release());
   if (old == nullptr) return;
@@ -94,7 +96,8 @@ void Worker::return_call(std::unique_ptr<upstream::Call> call) {
 }
 
 void Worker::refresh_second() {
-  const std::int64_t second = std::chrono::floor<std::chrono::seconds>(reactor.wall_now().time_since_epoch()).count();
+  wall_ = reactor.wall_now();
+  const std::int64_t second = std::chrono::floor<std::chrono::seconds>(wall_.time_since_epoch()).count();
   if (second == second_) return;
   second_ = second;
   const std::time_t time = second;
@@ -103,7 +106,7 @@ void Worker::refresh_second() {
   std::array<char, 64> text{};
   // strftime's names follow the locale, which weir never sets: it is "C".
   date_.assign(text.data(), std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &utc));
-  iso_.assign(text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc));
+  iso_.assign(text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S.000Z", &utc));
 }
 
 std::string_view Worker::http_date() {
@@ -111,35 +114,40 @@ std::string_view Worker::http_date() {
   return date_;
 }
 
-void Worker::append_time(std::string& out) {
+std::string_view Worker::time_text() {
   refresh_second();
-  const auto ms = std::chrono::floor<std::chrono::milliseconds>(reactor.wall_now().time_since_epoch()).count() % 1000;
-  const char fraction[] = {'.', static_cast<char>('0' + ms / 100), static_cast<char>('0' + ms / 10 % 10),
-                           static_cast<char>('0' + ms % 10), 'Z'};
-  out.append(iso_).append(fraction, sizeof fraction);
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(wall_.time_since_epoch()).count() % 1000;
+  const std::size_t dot = iso_.size() - 5;
+  iso_[dot + 1] = static_cast<char>('0' + ms / 100);
+  iso_[dot + 2] = static_cast<char>('0' + ms / 10 % 10);
+  iso_[dot + 3] = static_cast<char>('0' + ms % 10);
+  return iso_;
 }
 
-void Worker::count_request(std::string_view route, http::Method method, int status, Duration took) {
-  count_in(server_series_, server_duration_, route, method, status, took);
+void Worker::count_request(WorkerPlan& plan, const Route* route, http::Method method, int status, Duration took) {
+  const std::string_view name = route == nullptr ? std::string_view{} : std::string_view(route->options.name);
+  WorkerPlan::SeriesList& list =
+      route == nullptr ? plan.route_series_.back() : plan.route_series_[route->index];
+  count_in(list, server_duration_, name, method, status, took);
 }
 
-void Worker::count_call(std::string_view upstream, http::Method method, int status, Duration took) {
-  count_in(client_series_, client_duration_, upstream, method, status, took);
+void Worker::count_call(WorkerPlan& plan, std::size_t upstream, http::Method method, int status, Duration took) {
+  count_in(plan.upstream_series_[upstream], client_duration_, plan.plan->upstreams[upstream].options.name, method, status,
+           took);
 }
 
-void Worker::count_in(SeriesMap& map, metrics::FamilyId family, std::string_view name, http::Method method, int status,
-                      Duration took) {
+void Worker::count_in(WorkerPlan::SeriesList& list, metrics::FamilyId family, std::string_view name,
+                      http::Method method, int status, Duration took) {
   const std::uint32_t key = method_and_status(method, status);
-  auto known = map.find(name);
-  if (known == map.end()) known = map.emplace(std::string(name), std::vector<DurationSeries>{}).first;
-  for (const DurationSeries& series : known->second) {
+  for (const auto& series : list) {
     if (series.method_and_status != key) continue;
     shard.observe(series.id, took);
     return;
   }
+  // First of its kind on this worker: the registry finds or makes the series, under its mutex.
   const std::string status_text = std::to_string(status);
   const metrics::HistogramId id = metrics.histogram(family, {method_label(method), status_text, name});
-  known->second.push_back({key, id});
+  list.push_back({key, id});
   shard.observe(id, took);
 }
 

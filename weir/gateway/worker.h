@@ -28,6 +28,7 @@
 namespace weir::gateway {
 
 struct Plan;
+struct Route;
 class Worker;
 
 // One worker's part of a plan: connections and choices that no other thread touches. Lives until the plan has been
@@ -39,6 +40,16 @@ class WorkerPlan : public base::ListNode<> {
 
  private:
   friend class Worker;
+
+  // Series of a route or upstream that this worker has met: a handful, so a search along a list.
+  struct DurationSeries {
+    std::uint32_t method_and_status;
+    metrics::HistogramId id;
+  };
+  using SeriesList = std::vector<DurationSeries>;
+
+  std::vector<SeriesList> route_series_;     // by the route's index; the last is for requests without a route
+  std::vector<SeriesList> upstream_series_;  // by the upstream's index
   std::size_t uses_ = 0;
 };
 
@@ -74,12 +85,12 @@ class Worker {
   // "Sun, 06 Nov 1994 08:49:37 GMT", rendered once a second (RFC 9110 5.6.7).
   std::string_view http_date();
   // "2026-11-24T12:00:00.123Z"; the part up to the second is rendered once a second.
-  void append_time(std::string& out);
+  std::string_view time_text();
 
-  // Counts one answered request (http_server_request_duration_seconds) or call of an upstream. Names are those of
-  // routes and upstreams, a closed set.
-  void count_request(std::string_view route, http::Method method, int status, Duration took);
-  void count_call(std::string_view upstream, http::Method method, int status, Duration took);
+  // Counts one answered request (http_server_request_duration_seconds; `route` may be null) or one call of the upstream
+  // with that index.
+  void count_request(WorkerPlan& plan, const Route* route, http::Method method, int status, Duration took);
+  void count_call(WorkerPlan& plan, std::size_t upstream, http::Method method, int status, Duration took);
 
   io::Reactor& reactor;
   metrics::Registry& metrics;
@@ -92,15 +103,8 @@ class Worker {
   std::string scratch;   // of whoever renders something just now
 
  private:
-  struct DurationSeries {
-    std::uint32_t method_and_status;
-    metrics::HistogramId id;
-  };
-  // Few names and few statuses: a search by name, then along a short list.
-  using SeriesMap = std::map<std::string, std::vector<DurationSeries>, std::less<>>;
-
-  void count_in(SeriesMap& map, metrics::FamilyId family, std::string_view name, http::Method method, int status,
-                Duration took);
+  void count_in(WorkerPlan::SeriesList& list, metrics::FamilyId family, std::string_view name, http::Method method,
+                int status, Duration took);
   void refresh_second();
 
   static std::string pool_key(const upstream::EndpointOptions& endpoint);
@@ -114,8 +118,7 @@ class Worker {
   std::vector<std::unique_ptr<upstream::Call>> calls_;
   metrics::FamilyId server_duration_;
   metrics::FamilyId client_duration_;
-  SeriesMap server_series_;
-  SeriesMap client_series_;
+  WallTime wall_{};  // as of the last rendering
   std::int64_t second_ = -1;
   std::string date_;
   std::string iso_;

@@ -40,6 +40,7 @@ Http1Connection::Http1Connection(WorkerCore& core, std::unique_ptr<io::Stream> s
       waiter_(core.reactor(), &core.cancel_source()),
       in_(core.worker().buffers),
       peer_(stream_->peer().ip) {
+  peer_text_size_ = static_cast<std::uint8_t>(peer_.write_text(peer_text_.data()));
   stream_->watch(&waiter_);
   core_.connection_opened(*this);
 }
@@ -154,6 +155,7 @@ void Http1Connection::begin_exchange() {
   exchange.begin(*this, waiter_, core_.reactor().now());
   exchange.plan = core_.worker().use_plan();
   exchange.peer = exchange.client = peer_;
+  exchange.peer_text = {peer_text_.data(), peer_text_size_};
 }
 
 // The head could not be understood: its status, and the connection closes.
@@ -366,8 +368,7 @@ void Http1Connection::end_exchange() {
   if (core_.options().observed) {
     gateway::Worker& worker = core_.worker();
     const int status = exchange.record.client_gone ? 499 : exchange.record.status;
-    worker.count_request(exchange.route == nullptr ? std::string_view{} : std::string_view(exchange.route->options.name),
-                         exchange.request.method, status, took);
+    worker.count_request(*exchange.plan, exchange.route, exchange.request.method, status, took);
     write_log(took);
   }
   if (body_state_ != BodyState::done) keep_alive_ = false;
@@ -378,9 +379,7 @@ void Http1Connection::end_exchange() {
 void Http1Connection::write_log(Duration took) {
   gateway::Worker& worker = core_.worker();
   if (worker.log == nullptr) return;
-  worker.log_line.clear();
-  gateway::append_access_line(worker.log_line, active_->exchange, took);
-  worker.log->write(worker.log_line);
+  worker.log->write(gateway::render_access_line(active_->exchange, took));
 }
 
 async::Task<void> Http1Connection::linger() {

@@ -12,6 +12,7 @@
 #ifndef WEIR_SERVER_HTTP1_CONNECTION_H_
 #define WEIR_SERVER_HTTP1_CONNECTION_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -94,6 +95,8 @@ class Http1Connection final : public gateway::Downstream, public base::ListNode<
   io::Buffer in_;
   std::unique_ptr<ActiveRequest> active_;
   base::IpAddress peer_;
+  std::array<char, base::IpAddress::kTextMax> peer_text_;
+  std::uint8_t peer_text_size_ = 0;
   http::Fault body_fault_;
   std::uint64_t bytes_sent_ = 0;
   std::uint64_t body_max_ = 0;

@@ -47,10 +47,6 @@ bool is_forwarding(http::Name name) {
   }
 }
 
-std::string_view peer_text(Exchange& exchange, const base::IpAddress& ip) {
-  return exchange.arena.keep(ip.to_text());
-}
-
 // All values of one field, joined as a list: "a, b". RFC 9110 5.3.
 std::string_view joined(Exchange& exchange, http::Name name) {
   const http::Fields& fields = exchange.request.fields;
@@ -63,20 +59,15 @@ std::string_view joined(Exchange& exchange, http::Name name) {
 }
 
 std::string_view joined_with(Exchange& exchange, std::string_view before, std::string_view added) {
-  if (before.empty()) return added;
-  std::string all(before);
-  all.append(", ").append(added);
-  return exchange.arena.keep(all);
+  return before.empty() ? added : exchange.arena.concat({before, ", ", added});
 }
 
 // RFC 7239 4: an IPv6 address and anything that is not a token goes in quotes.
 std::string_view forwarded_element(Exchange& exchange, std::string_view host, std::string_view proto) {
-  std::string element = exchange.peer.is_v4() ? "for=" : "for=\"[";
-  element.append(exchange.peer.to_text());
-  if (!exchange.peer.is_v4()) element.append("]\"");
-  if (!host.empty()) element.append(";host=\"").append(host).append("\"");
-  element.append(";proto=").append(proto);
-  return exchange.arena.keep(element);
+  const bool v4 = exchange.peer.is_v4();
+  const bool named = !host.empty();
+  return exchange.arena.concat({v4 ? "for=" : "for=\"[", exchange.peer_text, v4 ? "" : "]\"",
+                                named ? ";host=\"" : "", host, named ? "\"" : "", ";proto=", proto});
 }
 
 }  // namespace
@@ -121,8 +112,7 @@ Verdict SanitizeStage::admit(Exchange& exchange) {
 
   const std::string_view proto = exchange.secure ? "https" : "http";
   const std::string_view host = exchange.request.authority;
-  const std::string_view peer = peer_text(exchange, exchange.peer);
-  fields.add({"X-Forwarded-For", joined_with(exchange, seen_for, peer), http::Name::x_forwarded_for, false});
+  fields.add({"X-Forwarded-For", joined_with(exchange, seen_for, exchange.peer_text), http::Name::x_forwarded_for, false});
   fields.add({"X-Forwarded-Proto", seen_proto.empty() ? proto : seen_proto, http::Name::x_forwarded_proto, false});
   if (!host.empty() || !seen_host.empty())
     fields.add({"X-Forwarded-Host", seen_host.empty() ? host : seen_host, http::Name::x_forwarded_host, false});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "weir/gateway/exchange.h"
 
@@ -17,9 +18,17 @@ bool is_request_id(std::string_view text) {
   });
 }
 
+// "00" to "ff", two characters a byte.
+constexpr std::array<char, 512> kHexPairs = [] {
+  std::array<char, 512> pairs{};
+  constexpr std::string_view digits = "0123456789abcdef";
+  for (std::size_t i = 0; i < 256; ++i) pairs[2 * i] = digits[i >> 4], pairs[2 * i + 1] = digits[i & 15];
+  return pairs;
+}();
+
+// The low `digits` (an even number) hexadecimal digits of `value`.
 void put_hex(char* to, std::uint64_t value, int digits) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  for (int i = digits - 1; i >= 0; --i, value >>= 4) to[i] = kHex[value & 15];
+  for (int i = digits - 2; i >= 0; i -= 2, value >>= 8) std::memcpy(to + i, &kHexPairs[2 * (value & 255)], 2);
 }
 
 // RFC 9562 5.7: 48 bits of Unix milliseconds, version 7, 74 random bits with the variant between them.

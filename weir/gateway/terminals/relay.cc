@@ -368,7 +368,8 @@ void Relay::finish_call(resilience::Outcome outcome) {
   }
   if (call_ != nullptr) call_->release();
   if (counted_) --endpoint_->in_flight, counted_ = false;
-  exchange_.worker.count_call(plan_.options.name, exchange_.request.method, status, exchange_.record.upstream_time);
+  exchange_.worker.count_call(*exchange_.plan, plan_.index, exchange_.request.method, status,
+                              exchange_.record.upstream_time);
   exchange_.release_stages();
 }
 
