@@ -390,6 +390,11 @@ void SimulatedReactor::note(std::string_view what, const Connection& connection,
   char bytes[sizeof words];
   std::memcpy(bytes, words.data(), sizeof words);
   digest_ = base::fnv1a64({bytes, sizeof bytes}, base::fnv1a64(what, digest_));
+  if (!trace_) return;
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now_ - start_).count();
+  trace_(std::to_string(us) + "us #" + std::to_string(connection.id) + " " +
+         connection.addresses[0].to_text() + " -> " + connection.addresses[1].to_text() + " " +
+         std::string(what) + " " + std::to_string(number));
 }
 
 Result<std::unique_ptr<Listener>> SimulatedReactor::listen(const Address& address,

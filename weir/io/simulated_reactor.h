@@ -113,6 +113,8 @@ class SimulatedReactor final : public Reactor {
   std::size_t open_streams() const noexcept { return open_streams_; }
   std::size_t open_listeners() const noexcept { return listeners_.size(); }
   std::uint64_t connects() const noexcept { return connects_; }
+  // Gets a line for each thing that happens: to read what a seed does. Empty: none.
+  void set_trace(std::function<void(std::string_view line)> trace) { trace_ = std::move(trace); }
   // A hash of everything that has happened, with its moments.
   std::uint64_t digest() const noexcept { return digest_; }
 
@@ -170,6 +172,7 @@ class SimulatedReactor final : public Reactor {
   unsigned failing_accepts_ = 0;
   unsigned failing_connects_ = 0;
   std::uint64_t digest_;
+  std::function<void(std::string_view)> trace_;
 
   std::atomic<bool> stopped_{false};
   std::mutex posted_mutex_;

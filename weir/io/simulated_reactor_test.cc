@@ -466,6 +466,29 @@ TEST(SimulatedReactor, DescriptorsRunOut) {
   EXPECT_EQ(server.accepted, 1);
 }
 
+// The trace tells what happens to a connection, in order.
+TEST(SimulatedReactor, TracesWhatHappens) {
+  SimulatedReactor reactor(options(1));
+  std::vector<std::string> lines;
+  reactor.set_trace([&](std::string_view line) { lines.emplace_back(line); });
+  EchoServer server(reactor, address(80));
+  Outcome outcome{};
+  std::string answer;
+  async::Scope clients;
+  clients.spawn(ask(reactor, address(80), "hello", Deadline::never(), outcome, answer));
+  reactor.run_until_idle(hours{1});
+  std::string words;
+  for (const std::string& line : lines) {
+    EXPECT_NE(line.find("us #1 127.0.0.1:"), std::string::npos) << line;
+    EXPECT_NE(line.find(" -> 10.0.0.1:80 "), std::string::npos) << line;
+    const std::size_t last = line.rfind(' ');
+    const std::size_t before = line.rfind(' ', last - 1);
+    words += line.substr(before + 1, last - before - 1) + " ";
+  }
+  EXPECT_TRUE(words.starts_with("connect accept connected write arrive ")) << words;
+  EXPECT_NE(words.find("fin"), std::string::npos);
+}
+
 // With `batch`, a turn handles what came within it together: fewer turns, the same bytes.
 TEST(SimulatedReactor, BatchesGatherEvents) {
   for (const Duration batch : {Duration{0}, Duration{milliseconds{1}}}) {
