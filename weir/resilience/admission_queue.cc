@@ -96,7 +96,8 @@ AdmissionQueue::Waiter* AdmissionQueue::next_dropped(TimePoint now, Duration ser
 
 TimePoint AdmissionQueue::next_timeout(Duration service_time) noexcept {
   TimePoint first = TimePoint::max();
-  // The limit shrinks to `target` when the queue turns overloaded; whoever is older than that goes at that moment.
+  // The limit shrinks to `target` when the queue turns overloaded; whoever is older than that goes at that
+  // moment.
   const TimePoint turns = standing_since_ + options_.interval;
   for (List& list : tiers_) {
     list.for_each([&](const Waiter& waiter) {

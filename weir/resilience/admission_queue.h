@@ -1,17 +1,21 @@
-// A bounded place to wait for a permit, for callers that would rather wait a few milliseconds than be refused.
+// A bounded place to wait for a permit, for callers that would rather wait a few milliseconds than be
+// refused.
 //
-// Off unless somebody wants it: a queue turns overload into latency first and refusals later. This one gives up early.
-// Nobody waits who cannot be served before its deadline, nor longer than a limit that shrinks to `target` while the
-// queue stands; then the newest goes first, because it is the one whose caller is still there (controlled delay and
-// adaptive LIFO: Maurer, "Fail at Scale", ACM Queue 2015).
+// Off unless somebody wants it: a queue turns overload into latency first and refusals later. This one gives
+// up early. Nobody waits who cannot be served before its deadline, nor longer than a limit that shrinks to
+// `target` while the queue stands; then the newest goes first, because it is the one whose caller is still
+// there (controlled delay and adaptive LIFO: Maurer, "Fail at Scale", ACM Queue 2015).
 //
-//   (1) At most `capacity` wait. Higher tiers go first; within a tier the oldest, or the newest while overloaded.
-//   (2) Overloaded: the queue has not been empty for `interval`. Then the longest wait is `target`, else `max_wait`.
-//   (3) next() never returns a waiter whose deadline could not be met after `service_time`, nor one that has waited
-//       too long: those come out of next_dropped(), to be refused.
+//   (1) At most `capacity` wait. Higher tiers go first; within a tier the oldest, or the newest while
+//       overloaded.
+//   (2) Overloaded: the queue has not been empty for `interval`. Then the longest wait is `target`, else
+//       `max_wait`.
+//   (3) next() never returns a waiter whose deadline could not be met after `service_time`, nor one that has
+//       waited too long: those come out of next_dropped(), to be refused.
 //   (4) A waiter that is destroyed (its client has gone) leaves the queue by itself.
 //
-// A pure state machine: it holds no permit, wakes nobody, reads no clock. Not thread-safe; each worker owns one:
+// A pure state machine: it holds no permit, wakes nobody, reads no clock. Not thread-safe; each worker owns
+// one:
 //
 //   auto permit = queue.empty() ? shedder.try_acquire(tier) : std::nullopt;      // no overtaking
 //   if (!permit && queue.push(waiter, now, service_time) != Refusal::none) return refuse(503);

@@ -1,24 +1,22 @@
 // The word and the mutex share the work:
 //
-//   (1) Generation and state change only under mutex_, by move_locked(), which publishes wake_at_ and the
-//   emptied
-//       window before the word. Probe counters change only under mutex_ too.
+//   (1) Generation and state change only under mutex_, by move_locked(); so do the probe counters.
 //   (2) The run of failures grows only under mutex_, but a success clears it by compare-exchange without it.
-//   So the
-//       read-modify-write of the run is a loop, and every other write of the word is a plain store: the store
-//       makes the success's compare-exchange fail, and on its next turn it finds that its generation is over.
-//   (3) A refusal reads word, wake_at_, word. Equal words mean that the three belong together; else it looks
-//   again
-//       under the mutex.
+//       So the read-modify-write of the run is a loop, and every other write of the word is a plain store:
+//       the store makes the success's compare-exchange fail, and on its next turn it finds that its
+//       generation is over.
+//   (3) Word and wake_at_ are exchanged in three stores: wake_at_ := the past, word, wake_at_. A refusal
+//       reads word, wake_at_, word: if the words are equal and wake_at_ lies ahead, the two belong together;
+//       else it looks again under the mutex. (With two stores, in either order, a caller can be refused by a
+//       pair that never was.)
 //   (4) What time has brought about is done first by whoever holds the mutex (advance_locked), at the moment
-//   it was
-//       due, so that the result does not depend on who noticed.
+//       it was due, so that the result does not depend on who noticed.
 //   (5) Reports are filled under the mutex and delivered after it.
 //
 // Semantics after research on other breakers: an answer of an older generation decides nothing (resilience4j,
 // Polly, Sentinel, failsafe-go and linkerd let it), a lost probe ends by its lease (resilience4j #2289, Polly
 // #1979), a cancelled call is no success (Polly) and no failure (gobreaker). Each has a test in
-// circuit_breaker_test.cc.
+// circuit_breaker_test.cc; interleaving_test.cc tries every order of the steps of (1) to (4) on this code.
 #include "weir/resilience/circuit_breaker.h"
 
 #include <algorithm>
@@ -145,30 +143,33 @@ void CircuitBreaker::apply_locked(const Options& options) noexcept {
 
 // ---- entering
 
-bool CircuitBreaker::refuses_at_a_glance(std::uint64_t word, TimePoint now) const noexcept {
+std::optional<TimePoint> CircuitBreaker::refused_until(std::uint64_t word, TimePoint now) const noexcept {
   switch (state_of(word)) {
     case State::open:
     case State::forced_open:
       break;
     case State::half_open:
-      if (probes_of(word).in_flight < hot_.half_open_probes.load(std::memory_order_relaxed)) return false;
+      if (probes_of(word).in_flight < hot_.half_open_probes.load(std::memory_order_relaxed))
+        return std::nullopt;
       break;
     default:
-      return false;
+      return std::nullopt;
   }
-  // Acquire on both: the second look at the word may not move before the look at wake_at_.
-  return now < wake_at() && word_.load(std::memory_order_acquire) == word;
+  // Acquire: the second look at the word may not move before the look at wake_at_.
+  const TimePoint wake = wake_at();
+  if (now >= wake || word_.load(std::memory_order_acquire) != word) return std::nullopt;
+  return wake;
 }
 
 bool CircuitBreaker::would_refuse(TimePoint now) const noexcept {
   const std::uint64_t word = word_.load(std::memory_order_acquire);
-  return refuses_at_a_glance(word, now) && !hot_.shadow.load(std::memory_order_relaxed);
+  return refused_until(word, now).has_value() && !hot_.shadow.load(std::memory_order_relaxed);
 }
 
 std::optional<CircuitBreaker::Ticket> CircuitBreaker::enter_slow(TimePoint now) noexcept {
   std::optional<Ticket> ticket;
   const std::uint64_t word = word_.load(std::memory_order_acquire);
-  if (!refuses_at_a_glance(word, now)) {
+  if (!refused_until(word, now)) {
     Report report;
     {
       std::lock_guard lock(mutex_);
@@ -254,16 +255,19 @@ void CircuitBreaker::settle(std::uint32_t generation, std::uint32_t probe, TimeP
   if (probe != 0) return settle_probe(generation, probe, verdict, outcome, now, detail);
   if (verdict.ignored || state_of(word) == State::disabled) return;
   if (verdict.in_a_row) return settle_failure(generation, verdict, now, detail);
-  settle_lightly(generation, verdict, now, detail);
+  settle_lightly(generation, verdict, outcome, now, detail);
 }
 
-void CircuitBreaker::end_run(std::uint32_t generation) noexcept {
+bool CircuitBreaker::end_run(std::uint32_t generation) noexcept {
   std::uint64_t word = word_.load(std::memory_order_relaxed);
-  while (generation_of(word) == generation && detail_of(word) != 0) {
+  while (generation_of(word) == generation) {
+    if (detail_of(word) == 0) return true;
     // Relaxed: the run of failures guards no other data.
-    if (word_.compare_exchange_weak(word, word & ~std::uint64_t{kDetailMask}, std::memory_order_relaxed))
-      return;
+    if (word_.compare_exchange_weak(word, word & ~std::uint64_t{kDetailMask}, std::memory_order_relaxed)) {
+      return true;
+    }
   }
+  return false;
 }
 
 std::uint32_t CircuitBreaker::lengthen_run_locked() noexcept {
@@ -292,15 +296,16 @@ std::optional<Reason> CircuitBreaker::ratio_exceeded(std::uint32_t generation) c
   return std::nullopt;
 }
 
-void CircuitBreaker::settle_lightly(std::uint32_t generation, const Verdict& verdict, TimePoint now,
-                                    const Detail& detail) noexcept {
-  if (verdict.ends_run) end_run(generation);
+void CircuitBreaker::settle_lightly(std::uint32_t generation, const Verdict& verdict, Outcome outcome,
+                                    TimePoint now, const Detail& detail) noexcept {
+  if (verdict.ends_run && !end_run(generation)) return count_late(outcome);
   if (!window_armed()) return;
-  if (window_.behind(now)) {
+  if (window_.behind(now) || !window_.add(generation, verdict.failed, verdict.slow)) {
     std::lock_guard lock(mutex_);
-    window_.rotate(now);
+    if (generation_of(word_.load(std::memory_order_relaxed)) != generation) return count_late(outcome);
+    add_locked(generation, verdict, now);
   }
-  window_.add(generation, verdict.failed, verdict.slow);
+  // Adding and looking are two steps: a reset or an opening that falls between them has the last word.
   if (!ratio_exceeded(generation)) return;
 
   Report report;
@@ -321,6 +326,12 @@ void CircuitBreaker::settle_lightly(std::uint32_t generation, const Verdict& ver
   deliver(report);
 }
 
+void CircuitBreaker::add_locked(std::uint32_t generation, const Verdict& verdict, TimePoint now) noexcept {
+  window_.rotate(now);
+  // Under the mutex neither the generation nor the running bucket can change.
+  WEIR_CHECK(window_.add(generation, verdict.failed, verdict.slow));
+}
+
 void CircuitBreaker::settle_failure(std::uint32_t generation, const Verdict& verdict, TimePoint now,
                                     const Detail& detail) noexcept {
   Report report;
@@ -329,10 +340,7 @@ void CircuitBreaker::settle_failure(std::uint32_t generation, const Verdict& ver
     if (generation_of(word_.load(std::memory_order_relaxed)) != generation)
       return count_late(Outcome::failure);
     remember_tag_locked(detail.tag);
-    if (window_armed()) {
-      window_.rotate(now);
-      window_.add(generation, verdict.failed, verdict.slow);
-    }
+    if (window_armed()) add_locked(generation, verdict, now);
     const std::uint32_t run = lengthen_run_locked();
     if (state_of(word_.load(std::memory_order_relaxed)) != State::closed) return;
 
@@ -511,9 +519,7 @@ void CircuitBreaker::move_locked(State to, TimePoint wake, const Cause& cause, R
                   cause.at);
     closed_at_ = cause.at;
   }
-  // Release, and in this order: who sees the new word sees the moment and the window that belong to it.
-  wake_at_.store(wake.time_since_epoch().count(), std::memory_order_release);
-  word_.store(make_word(generation, to, 0), std::memory_order_release);
+  publish_locked(make_word(generation, to, 0), wake);
 }
 
 // ---- helpers under the mutex
@@ -531,9 +537,15 @@ void CircuitBreaker::store_probes_locked(Probes probes) noexcept {
     if (lease.probe != 0) first = std::min(first, lease.ends);
   }
   const std::uint64_t word = word_.load(std::memory_order_relaxed);
-  wake_at_.store(first.time_since_epoch().count(), std::memory_order_release);
-  word_.store(make_word(generation_of(word), State::half_open, detail_from(probes)),
-              std::memory_order_release);
+  publish_locked(make_word(generation_of(word), State::half_open, detail_from(probes)), first);
+}
+
+void CircuitBreaker::publish_locked(std::uint64_t word, TimePoint wake) noexcept {
+  // Release on the word: who sees it sees the past in wake_at_ and the emptied window. Release on the last
+  // store: who sees the new moment sees the new word.
+  wake_at_.store(TimePoint::min().time_since_epoch().count(), std::memory_order_relaxed);
+  word_.store(word, std::memory_order_release);
+  wake_at_.store(wake.time_since_epoch().count(), std::memory_order_release);
 }
 
 void CircuitBreaker::remember_tag_locked(std::uint64_t tag) noexcept {
@@ -556,10 +568,10 @@ void CircuitBreaker::deliver(const Report& report) const noexcept {
 
 Duration CircuitBreaker::retry_after(TimePoint now) const noexcept {
   const std::uint64_t word = word_.load(std::memory_order_acquire);
-  if (!refuses_at_a_glance(word, now) || hot_.shadow.load(std::memory_order_relaxed)) return Duration::zero();
-  const TimePoint wake = wake_at();
-  if (wake == TimePoint::max()) return Duration{hot_.open_for.load(std::memory_order_relaxed)};
-  return std::max(Duration::zero(), wake - now);
+  const std::optional<TimePoint> until = refused_until(word, now);
+  if (!until || hot_.shadow.load(std::memory_order_relaxed)) return Duration::zero();
+  if (*until == TimePoint::max()) return Duration{hot_.open_for.load(std::memory_order_relaxed)};
+  return *until - now;
 }
 
 CircuitBreaker::Snapshot CircuitBreaker::snapshot(TimePoint now) const noexcept {

@@ -1,9 +1,9 @@
 // A circuit breaker: stops asking an upstream that keeps failing, and finds out when it has recovered.
 //
-//   closed ──(failures in a row, or too large a share of failed or slow calls)──> open
-//   open ──(open_for has passed and somebody asks)──> half_open: at most `half_open_probes` calls at a time
-//   half_open ──(success_threshold probes succeed)──> closed
-//   half_open ──(a probe fails or its lease runs out)──> open
+//   closed --(failures in a row, or too large a share of failed or slow calls)--> open
+//   open --(open_for has passed and somebody asks)--> half_open: at most half_open_probes calls at a time
+//   half_open --(success_threshold probes succeed)--> closed
+//   half_open --(a probe fails or its lease runs out)--> open
 //
 //   CircuitBreaker breaker({.failures_to_open = 5, .open_for = 30s});
 //   auto ticket = breaker.try_enter(now);
@@ -14,26 +14,23 @@
 // What holds, whatever threads and answers do:
 //
 //   (1) A ticket belongs to the generation it was issued in; every change of state begins a new one. A ticket
-//   of an
-//       older generation changes nothing but late_results(): an answer from before the trip decides no probe.
-//   (2) The failure that makes `failures_to_open` in a row opens; a success in between starts the count anew.
+//       of an older generation changes nothing but late_results(): an answer from before the trip decides no
+//       probe.
+//   (2) The failure that makes failures_to_open in a row opens; a success in between starts the count anew.
 //   (3) Never more probes are out than half_open_probes, and each has a lease: when it has run out without an
-//   answer
-//       the probe has failed (or counts as nothing), so half_open cannot last for ever.
-//   (4) A ticket settles at most once. Dropped unsettled it gives its probe place back and counts as neither
-//   outcome. (5) Time is the `now` of the callers, monotonic. Nothing happens between calls, but each call
-//   first does what a
-//       timer would have done by then, dated at the moment it was due. A `now` that is a little behind
+//       answer the probe has failed (or counts as nothing), so half_open cannot last for ever.
+//   (4) A ticket settles at most once. Dropped unsettled it gives its probe's place back and counts nowhere.
+//   (5) Time is the `now` of the callers, monotonic. Nothing happens between calls, but each call first does
+//       what a timer would have done by then, dated at the moment it was due. A `now` that is a little behind
 //       another thread's is harmless.
 //   (6) State, generation, run of failures and probe counters are one 64-bit word. A closed breaker admits
-//   with one
-//       relaxed load of it; a success after a success writes nothing; a refusal writes nothing.
+//       with one relaxed load of it; a success after a success writes nothing; a refusal writes nothing.
 //
 // Every member may be called from any thread, but the constructor and destructor; the breaker must outlive
-// its tickets. Admission about 2 ns, settling a success below 5 ns, with a ratio armed about 20 ns
-// (resilience_bench). Failures, probes and transitions take a mutex for some tens of nanoseconds; the sink is
-// called outside of it. Proved in circuit_breaker_model_test.cc (every sequence to length 8, every
-// interleaving of four tickets).
+// its tickets. Failures, probes and transitions take a mutex for some tens of nanoseconds; the sink is called
+// outside of it. What it costs: resilience_bench. Proved in circuit_breaker_model_test.cc (every sequence to
+// length 8, every interleaving of four tickets) and interleaving_test.cc (every order of the steps of
+// threads).
 #ifndef WEIR_RESILIENCE_CIRCUIT_BREAKER_H_
 #define WEIR_RESILIENCE_CIRCUIT_BREAKER_H_
 
@@ -55,6 +52,7 @@
 #include "weir/base/random.h"
 #include "weir/base/result.h"
 #include "weir/resilience/internal/outcome_window.h"
+#include "weir/resilience/internal/sync.h"
 #include "weir/resilience/outcome.h"
 
 namespace weir::resilience {
@@ -245,14 +243,14 @@ class CircuitBreaker {
 
   // Numbers of options that settle() reads without the mutex.
   struct Hot {
-    std::atomic<std::uint32_t> failures_to_open{0};
-    std::atomic<std::uint32_t> half_open_probes{1};
-    std::atomic<std::uint32_t> failure_share{0};  // in 1/10000; 0: off
-    std::atomic<std::uint32_t> slow_share{0};
-    std::atomic<std::uint32_t> min_calls{1};
-    std::atomic<Duration::rep> slow_call{0};
-    std::atomic<Duration::rep> open_for{0};
-    std::atomic<bool> shadow{false};
+    internal::Atomic<std::uint32_t> failures_to_open{0};
+    internal::Atomic<std::uint32_t> half_open_probes{1};
+    internal::Atomic<std::uint32_t> failure_share{0};  // in 1/10000; 0: off
+    internal::Atomic<std::uint32_t> slow_share{0};
+    internal::Atomic<std::uint32_t> min_calls{1};
+    internal::Atomic<Duration::rep> slow_call{0};
+    internal::Atomic<Duration::rep> open_for{0};
+    internal::Atomic<bool> shadow{false};
   };
 
   struct Lease {
@@ -285,12 +283,13 @@ class CircuitBreaker {
 
   std::optional<Ticket> enter_slow(TimePoint now) noexcept;
   std::optional<Ticket> enter_locked(TimePoint now, Report& report) noexcept;
-  bool refuses_at_a_glance(std::uint64_t word, TimePoint now) const noexcept;
+  // Until when `word` refuses a caller of `now`, if that can be told without the mutex.
+  std::optional<TimePoint> refused_until(std::uint64_t word, TimePoint now) const noexcept;
 
   void settle(std::uint32_t generation, std::uint32_t probe, TimePoint start, Outcome outcome, TimePoint now,
               const Detail& detail) noexcept;
   // All but failures: no mutex unless a ratio opens or the window moves on.
-  void settle_lightly(std::uint32_t generation, const Verdict& verdict, TimePoint now,
+  void settle_lightly(std::uint32_t generation, const Verdict& verdict, Outcome outcome, TimePoint now,
                       const Detail& detail) noexcept;
   void settle_failure(std::uint32_t generation, const Verdict& verdict, TimePoint now,
                       const Detail& detail) noexcept;
@@ -299,8 +298,9 @@ class CircuitBreaker {
   void abandon_probe(std::uint32_t generation, std::uint32_t probe) noexcept;
   Verdict judge(Outcome outcome, Duration elapsed) const noexcept;
   void count_late(Outcome outcome) noexcept;
-  void end_run(std::uint32_t generation) noexcept;
+  bool end_run(std::uint32_t generation) noexcept;  // false: the generation is over
   std::uint32_t lengthen_run_locked() noexcept;
+  void add_locked(std::uint32_t generation, const Verdict& verdict, TimePoint now) noexcept;
 
   bool window_armed() const noexcept;
   std::optional<Reason> ratio_exceeded(std::uint32_t generation) const noexcept;
@@ -312,6 +312,7 @@ class CircuitBreaker {
   Duration next_open_time_locked(State from, TimePoint at, Duration retry_after) noexcept;
   Lease* find_lease_locked(std::uint32_t probe) noexcept;
   void store_probes_locked(Probes probes) noexcept;
+  void publish_locked(std::uint64_t word, TimePoint wake) noexcept;
   std::uint32_t tolerated_probe_failures_locked() const noexcept;
   void remember_tag_locked(std::uint64_t tag) noexcept;
   std::span<const std::uint64_t> last_tags_locked(std::size_t wanted,
@@ -322,16 +323,17 @@ class CircuitBreaker {
   TimePoint wake_at() const noexcept { return TimePoint{Duration{wake_at_.load(std::memory_order_acquire)}}; }
 
   // Read by every caller, written by transitions (and by the first success after a failure).
-  alignas(64) std::atomic<std::uint64_t> word_;
+  alignas(64) internal::Atomic<std::uint64_t> word_;
   // The moment at which time alone changes something: end of the open time, of the first lease, of a force.
-  // Written before the word that gives it its meaning.
-  std::atomic<Duration::rep> wake_at_;
+  // While the word that it belongs to is being exchanged it lies in the past, which sends readers to the
+  // mutex.
+  internal::Atomic<Duration::rep> wake_at_;
   Hot hot_;
 
   internal::OutcomeWindow window_;
 
   // Generation and state change only under the mutex; so do all fields below.
-  mutable std::mutex mutex_;
+  mutable internal::Mutex mutex_;
   Options options_;
   std::vector<Lease> leases_;
   std::uint32_t last_probe_ = 0;
@@ -342,7 +344,7 @@ class CircuitBreaker {
   base::Random random_;
 
   const Sink sink_;
-  std::array<std::atomic<std::uint64_t>, kOutcomes> late_{};
+  std::array<internal::Atomic<std::uint64_t>, kOutcomes> late_{};
 };
 
 // "closed", "consecutive_failures" and so on: stable, usable as metric labels.

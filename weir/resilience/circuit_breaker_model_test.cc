@@ -1,6 +1,7 @@
 // The breaker against its twin: every short sequence, every interleaving of four tickets, long random runs.
 //
-// WEIR_LONG=1 lifts the bounds of the ordinary run: all sequences for every configuration, and more than 10^6 states.
+// WEIR_LONG=1 lifts the bounds of the ordinary run: all sequences for every configuration, and more than 10^6
+// states.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -220,7 +221,8 @@ TEST(CircuitBreakerModel, EverySequenceForEveryConfiguration) {
 
 // ---- every interleaving of four tickets
 
-// What can happen next: enter, settle slot i in one of the ways, drop slot i, a second passes, an open time passes.
+// What can happen next: enter, settle slot i in one of the ways, drop slot i, a second passes, an open time
+// passes.
 constexpr std::array<Outcome, 5> kOutcomeOf = {Outcome::success, Outcome::failure, Outcome::throttled,
                                                Outcome::cancelled, Outcome::neutral};
 constexpr int kWays = 7;  // five outcomes, a slow success, a drop
@@ -259,7 +261,8 @@ void put(std::string& key, std::uint64_t value) {
   key += static_cast<char>(std::min<std::uint64_t>(value, 255));
 }
 
-// All that decides the future, relative to now and to the generation. Slots are interchangeable, so they are sorted.
+// All that decides the future, relative to now and to the generation. Slots are interchangeable, so they are
+// sorted.
 std::string fingerprint(Pair& pair) {
   const BreakerTwin& t = pair.twin;
   std::string key;
@@ -307,8 +310,8 @@ std::string fingerprint(Pair& pair) {
   return key;
 }
 
-// From any state, with every ticket held for ever and nobody ticking, a caller gets in after the lease and the longest
-// open time: nothing is stuck.
+// From any state, with every ticket held for ever and nobody ticking, a caller gets in after the lease and
+// the longest open time: nothing is stuck.
 bool gets_unstuck(Pair& pair) {
   pair.now += pair.twin.o.probe_timeout + 16s;
   return pair.breaker.try_enter(pair.now).has_value();
@@ -366,8 +369,8 @@ Explored explore(const Options& options, std::size_t states_max) {
   return result;
 }
 
-// Four tickets, entered, settled in every way, dropped and kept in every order, with time passing in between: the
-// breaker agrees with its twin in every state, and no state is stuck.
+// Four tickets, entered, settled in every way, dropped and kept in every order, with time passing in between:
+// the breaker agrees with its twin in every state, and no state is stuck.
 TEST(CircuitBreakerModel, EveryInterleavingOfFourTickets) {
   const std::size_t bound = long_run() ? 1'500'000 : 20'000;
   std::uint64_t states = 0;
@@ -458,7 +461,8 @@ void random_step(Pair& pair, base::Random& random, bool& agreed) {
   }
 }
 
-// Random calls, forces, resets and updates, with time that steps back a little now and then: equal whenever one looks.
+// Random calls, forces, resets and updates, with time that steps back a little now and then: equal whenever
+// one looks.
 TEST(CircuitBreakerModel, RandomRunsAgree) {
   const std::uint64_t seeds = long_run() ? 300'000 : 6'000;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {

@@ -1,5 +1,5 @@
-// Rules of the breaker one by one, and a regression test for each defect known from other breakers. The exhaustive
-// part is circuit_breaker_model_test.cc.
+// Rules of the breaker one by one, and a regression test for each defect known from other breakers. The
+// exhaustive part is circuit_breaker_model_test.cc.
 #include "weir/resilience/circuit_breaker.h"
 
 #include <gtest/gtest.h>
@@ -136,6 +136,26 @@ TEST(CircuitBreaker, ReportKeepsTheNewestTags) {
   EXPECT_EQ(b.last_tags(), expected);
 }
 
+// The tags of a ratio's opening are those of its own generation, not of the trouble before.
+TEST(CircuitBreaker, ReportNamesNoRequestOfAnOlderGeneration) {
+  Options options = basic();
+  options.failures_to_open = 0;
+  options.failure_ratio = 0.5;
+  options.min_calls = 4;
+  Bench b(options);
+  for (std::uint64_t tag = 1; tag <= 4; ++tag) b.call(Outcome::failure, tag);
+  EXPECT_EQ(b.last_tags(), (std::vector<std::uint64_t>{1, 2, 3, 4}));
+  b.now += 30s;
+  b.call(Outcome::success);
+  ASSERT_EQ(b.breaker.state(), State::closed);
+  b.call(Outcome::success, 5);
+  b.call(Outcome::failure, 6);
+  b.call(Outcome::success, 7);
+  b.call(Outcome::failure, 8);
+  ASSERT_EQ(b.breaker.state(), State::open);
+  EXPECT_EQ(b.last_tags(), (std::vector<std::uint64_t>{6, 8}));
+}
+
 // A throttled answer neither lengthens nor ends a run, and fails a probe.
 TEST(CircuitBreaker, ThrottledIsNeutralInARowAndFailsAProbe) {
   Bench b(basic());
@@ -224,7 +244,8 @@ TEST(CircuitBreaker, SeveralProbesWithAThreshold) {
   EXPECT_EQ(b.breaker.late_results(Outcome::failure), 1U);
 }
 
-// By ratio alone, a trial of probes goes on while it can still be won; with failures in a row armed, one is enough.
+// By ratio alone, a trial of probes goes on while it can still be won; with failures in a row armed, one is
+// enough.
 TEST(CircuitBreaker, ProbesTolerateWhatArithmeticAllows) {
   Options options = basic();
   options.half_open_probes = 3;
@@ -573,7 +594,8 @@ TEST(CircuitBreaker, ValidateNamesTheOption) {
 
 // ---- defects known from other breakers, one test each
 
-// resilience4j, Polly, Sentinel, failsafe-go, linkerd: a slow answer from the closed era decides the half-open trial.
+// resilience4j, Polly, Sentinel, failsafe-go, linkerd: a slow answer from the closed era decides the
+// half-open trial.
 TEST(CircuitBreakerRegression, LateAnswerOfAnOlderGenerationDecidesNoProbe) {
   Bench b(basic());
   auto good = b.enter();
@@ -622,8 +644,8 @@ TEST(CircuitBreakerRegression, LateAnswerAfterAFullCycleChangesNothing) {
   EXPECT_EQ(b.breaker.state(), State::open);
 }
 
-// resilience4j #903 #935 #2289, Polly #1979, Sentinel #1638: a probe that never reports leaves the breaker half-open
-// for ever. Here its lease ends as a failure.
+// resilience4j #903 #935 #2289, Polly #1979, Sentinel #1638: a probe that never reports leaves the breaker
+// half-open for ever. Here its lease ends as a failure.
 TEST(CircuitBreakerRegression, ProbeWithoutAnswerCannotHangHalfOpen) {
   Bench b(basic());
   b.fail(5);
@@ -658,7 +680,8 @@ TEST(CircuitBreakerRegression, LeaseEndDoesNotDependOnWhoNoticed) {
   EXPECT_EQ(b.reports[2].at, b.now - 1h + 10s);
 }
 
-// With LeaseEnd::neutral the place is free again and the lost probe's answer counts nowhere, even in its generation.
+// With LeaseEnd::neutral the place is free again and the lost probe's answer counts nowhere, even in its
+// generation.
 TEST(CircuitBreakerRegression, NeutralLeaseEndFreesThePlaceOnce) {
   Options options = basic();
   options.lease_end = CircuitBreaker::LeaseEnd::neutral;
@@ -676,7 +699,8 @@ TEST(CircuitBreakerRegression, NeutralLeaseEndFreesThePlaceOnce) {
   EXPECT_FALSE(b.enter());
 }
 
-// linkerd: a probe dropped before its answer keeps its permit. Here the place comes back and nothing is counted.
+// linkerd: a probe dropped before its answer keeps its permit. Here the place comes back and nothing is
+// counted.
 TEST(CircuitBreakerRegression, AbandonedProbeGivesItsPlaceBack) {
   Bench b(basic());
   b.fail(5);
@@ -699,8 +723,8 @@ TEST(CircuitBreakerRegression, CancellationIsNeitherSuccessNorFailure) {
   EXPECT_EQ(b.breaker.state(), State::half_open);
 }
 
-// Envoy #41985: callers with little patience hide a dead host. With slow_ratio armed, a cancelled call that waited
-// as long as a slow one is a slow call.
+// Envoy #41985: callers with little patience hide a dead host. With slow_ratio armed, a cancelled call that
+// waited as long as a slow one is a slow call.
 TEST(CircuitBreakerRegression, ImpatientCallersDoNotHideADeadUpstream) {
   Options options = ratio_only();
   options.slow_ratio = 0.5;
@@ -724,7 +748,8 @@ TEST(CircuitBreakerRegression, ImpatientCallersDoNotHideADeadUpstream) {
   EXPECT_EQ(b.reports.back().reason, Reason::slow_ratio);
 }
 
-// gobreaker opens on the sixth failure of `> 5`, Sentinel compares with a strict `>`: here the threshold is enough.
+// gobreaker opens on the sixth failure of `> 5`, Sentinel compares with a strict `>`: here the threshold is
+// enough.
 TEST(CircuitBreakerRegression, TheThresholdItselfOpens) {
   for (std::uint32_t threshold = 1; threshold <= 20; ++threshold) {
     Options options = basic();
@@ -773,8 +798,8 @@ TEST(CircuitBreakerRegression, WindowSlidesAcrossBucketEdges) {
   }
 }
 
-// r4j, Polly, Sentinel, oxy measure the open time with the wall clock. Here time is what callers hand in, and a `now`
-// slightly behind another thread's breaks nothing.
+// r4j, Polly, Sentinel, oxy measure the open time with the wall clock. Here time is what callers hand in, and
+// a `now` slightly behind another thread's breaks nothing.
 TEST(CircuitBreakerRegression, TimeThatStepsBackIsHarmless) {
   Options options = basic();
   options.failure_ratio = 0.5;

@@ -1,5 +1,5 @@
-// The breaker once more, slow and obvious: what circuit_breaker.h promises, written down as plain lists and a clock
-// with timers, without a word, an atomic or a mutex. Tests compare the two after every step.
+// The breaker once more, slow and obvious: what circuit_breaker.h promises, written down as plain lists and a
+// clock with timers, without a word, an atomic or a mutex. Tests compare the two after every step.
 #ifndef WEIR_RESILIENCE_CIRCUIT_BREAKER_TWIN_H_
 #define WEIR_RESILIENCE_CIRCUIT_BREAKER_TWIN_H_
 

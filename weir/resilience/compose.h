@@ -1,12 +1,14 @@
-// The chain for users of the libraries: limiter, shedder, breaker and a call, in the order in which they are read.
+// The chain for users of the libraries: limiter, shedder, breaker and a call, in the order in which they are
+// read.
 //
 //   auto reply = compose(limiter, shedder, breaker)([&] { return client.get("/orders"); });
 //   if (!reply) return refuse(reply.refusal().gate, reply.refusal().retry_after);
 //   use(*reply);
 //
-// Gates are asked from left to right; the first that refuses ends it, and what the ones before it gave is given back
-// (a limiter's token stays spent). After the call they are settled from right to left with its Outcome. An exception
-// or an abandoned coroutine settles nothing: tickets count as neither outcome, permits come back.
+// Gates are asked from left to right; the first that refuses ends it, and what the ones before it gave is
+// given back (a limiter's token stays spent). After the call they are settled from right to left with its
+// Outcome. An exception or an abandoned coroutine settles nothing: tickets count as neither outcome, permits
+// come back.
 //
 // A gate is
 //   a LoadShedder, a CircuitBreaker,
@@ -14,13 +16,13 @@
 //   whatever has enter(TimePoint) -> std::optional<Token>, where token.settle(Outcome, TimePoint) ends it,
 //   or a callable that takes a TimePoint and answers something like bool: [&](TimePoint now) { return l.allow_at(now, key); }
 //
-// The call may return any value, nothing, or a lazy coroutine task `Task<T>`: then so does the chain, and admission
-// happens when the task is awaited. judge() says what an answer means; without it a Result's error is classified by the
-// default FailureOn, an Outcome stands for itself and everything else is success. on() hands in a clock; without it
-// the system's is read twice.
+// The call may return any value, nothing, or a lazy coroutine task `Task<T>`: then so does the chain, and
+// admission happens when the task is awaited. judge() says what an answer means; without it a Result's error
+// is classified by the default FailureOn, an Outcome stands for itself and everything else is success. on()
+// hands in a clock; without it the system's is read twice.
 //
-// A chain holds references to its gates, copies nothing, allocates nothing, and is inlined whole. Thread-safe as the
-// gates are.
+// A chain holds references to its gates, copies nothing, allocates nothing, and is inlined whole. Thread-safe
+// as the gates are.
 #ifndef WEIR_RESILIENCE_COMPOSE_H_
 #define WEIR_RESILIENCE_COMPOSE_H_
 
@@ -242,8 +244,8 @@ class Chain {
   std::tuple<Gates&...> gates_;
 };
 
-// Outermost first. The gates must outlive the chain and its calls; a callable gate may be a temporary only if the
-// chain is called in the same expression.
+// Outermost first. The gates must outlive the chain and its calls; a callable gate may be a temporary only if
+// the chain is called in the same expression.
 template <class... Gates>
 auto compose(Gates&&... gates) {
   return Chain<internal::DefaultJudge, std::remove_reference_t<Gates>...>(internal::DefaultJudge{}, nullptr,

@@ -61,7 +61,8 @@ TEST(Compose, OrderIsTheOneThatIsRead) {
   EXPECT_EQ(log, (Log{"a enters", "b enters", "c enters", "call", "c failure", "b failure", "a failure"}));
 }
 
-// The first gate that refuses ends it: those after it are not asked, the call is not made, nothing is settled.
+// The first gate that refuses ends it: those after it are not asked, the call is not made, nothing is
+// settled.
 TEST(Compose, RefusalStopsTheChain) {
   Log log;
   Recorder a{"a", &log};
@@ -73,7 +74,8 @@ TEST(Compose, RefusalStopsTheChain) {
   EXPECT_EQ(log, (Log{"a enters", "b refuses"}));
 }
 
-// The chain of the design: a limited request takes no permit, a shed one no ticket, and each says how long to wait.
+// The chain of the design: a limited request takes no permit, a shed one no ticket, and each says how long to
+// wait.
 TEST(Compose, LimiterShedderBreaker) {
   ManualClock clock;
   FakeLimiter limiter;
@@ -198,7 +200,8 @@ Lazy<Outcome> slow_call(std::coroutine_handle<>* waiting, Outcome outcome) {
   co_return outcome;
 }
 
-// With a task, admission happens when it is awaited, the permit is held while it waits, and it settles at its end.
+// With a task, admission happens when it is awaited, the permit is held while it waits, and it settles at its
+// end.
 TEST(ComposeTask, HoldsItsGatesWhileTheCallWaits) {
   ManualClock clock;
   LoadShedder shedder(1);

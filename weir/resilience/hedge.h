@@ -1,15 +1,16 @@
 // When to send a second copy of a call that takes too long.
 //
-// After as long as 95 % of the calls take, so that about one call in twenty is hedged, and never before a floor.
-// The winner's answer is used and the loser cancelled; that, and asking for safe methods only, is the caller's part.
+// After as long as 95 % of the calls take, so that about one call in twenty is hedged, and never before a
+// floor. The winner's answer is used and the loser cancelled; that, and asking for safe methods only, is the
+// caller's part.
 //
 //   HedgePolicy hedge;
 //   std::optional<Duration> after = hedge.delay(now);       // nothing: do not hedge (too few calls known)
 //   if (after && budget.try_spend(now)) ... start the second call at now + *after ...
 //   hedge.record(time_to_the_answer_that_was_used, now);
 //
-// The delay is the quantile of the digest less two standard errors. A tail of exactly 5 % would otherwise be the p95
-// half of the time, and a hedge that waits as long as the tail helps nobody.
+// The delay is the quantile of the digest less two standard errors. A tail of exactly 5 % would otherwise be
+// the p95 half of the time, and a hedge that waits as long as the tail helps nobody.
 //
 // Thread-safe. delay() is two relaxed loads, and once in `refresh` a question to the digest (about 1 us).
 #ifndef WEIR_RESILIENCE_HEDGE_H_

@@ -39,7 +39,8 @@ TEST(HedgePolicy, FixedDelay) {
   EXPECT_EQ(low.delay(kStart), 5ms);
 }
 
-// An upstream with a tail of 5 % at 500 ms: hedged, p99 is at most twice the p95 of before, for at most 6 % more calls.
+// An upstream with a tail of 5 % at 500 ms: hedged, p99 is at most twice the p95 of before, for at most 6 %
+// more calls.
 TEST(HedgePolicy, CutsATailOfFivePercent) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);

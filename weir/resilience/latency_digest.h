@@ -1,19 +1,19 @@
 // The distribution of recent latencies, for questions such as "how long does 95 % take?".
 //
-// Counts in buckets that grow with the value: sixteen to each power of two, so a quantile is at most 1/16 above the
-// true one (interpolation inside the bucket usually brings it nearer). Values below 1 us count as 1 us, above 18 min
-// as 18 min.
+// Counts in buckets that grow with the value: sixteen to each power of two, so a quantile is at most 1/16
+// above the true one (interpolation inside the bucket usually brings it nearer). Values below 1 us count as 1
+// us, above 18 min as 18 min.
 //
-//   (1) Two half-windows: recording goes to the running one, questions read both. What is older than `window` is gone,
-//       what is younger than half of it is always there.
+//   (1) Two half-windows: recording goes to the running one, questions read both. What is older than `window`
+//       is gone, what is younger than half of it is always there.
 //   (2) A quantile needs `min_samples`; below that the answer is nothing, never a guess.
 //
 //   LatencyDigest digest;
 //   digest.record(now - start, now);
 //   std::optional<Duration> p95 = digest.quantile(0.95, now);
 //
-// Thread-safe. record() is one relaxed addition (and once in half a window a mutex); quantile() reads 1,000 counters,
-// about 1 us: ask once in a while, not for each call (HedgePolicy does so). 4 KiB.
+// Thread-safe. record() is one relaxed addition (and once in half a window a mutex); quantile() reads 1,000
+// counters, about 1 us: ask once in a while, not for each call (HedgePolicy does so). 4 KiB.
 #ifndef WEIR_RESILIENCE_LATENCY_DIGEST_H_
 #define WEIR_RESILIENCE_LATENCY_DIGEST_H_
 

@@ -10,15 +10,14 @@
 //   if (!permit) return refuse(request, 503);
 //   return serve(request);                    // the place is given back when `permit` goes out of scope
 //
-// Some work matters more: with Shares, places are kept for the higher tiers. A tier is refused at its own ceiling,
-// the critical one only at the limit, so under overload the lowest is shed first.
+// Some work matters more: with Shares, places are kept for the higher tiers. A tier is refused at its own
+// ceiling, the critical one only at the limit, so under overload the lowest is shed first.
 //
 //   LoadShedder shedder(50, {.critical = 0.2, .normal = 0.3});
 //   shedder.try_acquire(Priority::low);       // refused from 25 in flight on; normal from 40, critical from 50
 //
 //   (1) At no moment are more permits out than the limit that held when the newest of them was taken: never
-//   51 of
-//       50. Limit and count share one 64-bit word, so no thread can see one without the other.
+//       51 of 50. Limit and count share one 64-bit word, so no thread can see one without the other.
 //   (2) A refusal writes nothing: one relaxed load, and the shared cache line stays shared.
 //   (3) Every permit comes back exactly once: by the destructor, by release(), or never if the process ends.
 //
@@ -33,6 +32,7 @@
 #include <utility>
 
 #include "weir/base/check.h"
+#include "weir/resilience/internal/sync.h"
 
 namespace weir::resilience {
 
@@ -43,8 +43,8 @@ class LoadShedder {
  public:
   class Permit;
 
-  // Shares of the limit, 0 to 1 together, rounded up to whole places; while the limit is above zero every tier can
-  // use at least one place. Zeros: all tiers are alike.
+  // Shares of the limit, 0 to 1 together, rounded up to whole places; while the limit is above zero every
+  // tier can use at least one place. Zeros: all tiers are alike.
   struct Shares {
     double critical = 0;  // only for critical
     double normal = 0;    // only for critical and normal
@@ -80,7 +80,8 @@ class LoadShedder {
   static constexpr std::uint32_t count_of(std::uint64_t word) noexcept {
     return static_cast<std::uint32_t>(word);
   }
-  // `kept` is in 1/10000 of the limit. From the limit of the same word, so that a ceiling never belongs to another.
+  // `kept` is in 1/10000 of the limit. From the limit of the same word, so that a ceiling never belongs to
+  // another.
   static constexpr std::uint32_t ceiling_of(std::uint32_t limit, std::uint32_t kept) noexcept {
     if (kept == 0 || limit == 0) return limit;
     const auto places = static_cast<std::uint32_t>((std::uint64_t{limit} * kept + 9'999) / 10'000);
@@ -102,8 +103,8 @@ class LoadShedder {
   void leave() noexcept;
 
   // Own cache line: what stands beside a shedder must not be slowed by its traffic.
-  alignas(64) std::atomic<std::uint64_t> word_;  // limit << 32 | in flight
-  std::atomic<std::uint32_t> kept_{0};           // kept from low << 16 | kept from normal, in 1/10000
+  alignas(64) internal::Atomic<std::uint64_t> word_;  // limit << 32 | in flight
+  internal::Atomic<std::uint32_t> kept_{0};           // kept from low << 16 | kept from normal, in 1/10000
 };
 
 // One place, for as long as it lives. Move-only, 8 bytes; an empty one (moved from, released) holds nothing.

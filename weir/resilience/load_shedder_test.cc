@@ -107,7 +107,8 @@ TEST(LoadShedder, SharesOfSmallLimits) {
   }
 }
 
-// Ten times overload by low work: with a share for it, the critical tier loses less than one call in a thousand.
+// Ten times overload by low work: with a share for it, the critical tier loses less than one call in a
+// thousand.
 TEST(LoadShedder, CriticalTierLivesThroughOverload) {
   // Calls arrive at random, 10,000/s of which 1 % are critical; each takes 50 ms; 50 places, 20 of them kept.
   base::Random random(42);

@@ -196,7 +196,8 @@ void BM_ShedderPairTiers(benchmark::State& state) {
 }
 BENCHMARK(BM_ShedderPairTiers);
 
-// The chain without a limiter (this part knows none), and with a stand-in that always admits. Time is handed in.
+// The chain without a limiter (this part knows none), and with a stand-in that always admits. Time is handed
+// in.
 void BM_Compose(benchmark::State& state) {
   struct Open {
     struct Decision {
@@ -287,8 +288,8 @@ BENCHMARK(BM_ClockRead);
 }  // namespace weir::resilience
 
 int main(int argc, char** argv) {
-  // A second thread, asleep: in a program with one thread glibc's mutex leaves its atomic operations out, and no
-  // gateway has one thread.
+  // A second thread, asleep: in a program with one thread glibc's mutex leaves its atomic operations out, and
+  // no gateway has one thread.
   std::mutex done;
   done.lock();
   std::thread sleeper([&done] { std::lock_guard wait(done); });

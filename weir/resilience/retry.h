@@ -1,7 +1,8 @@
 // Whether, and when, a call that failed may be tried again.
 //
-// A pure decision from what is known about the attempt; the caller waits, picks another endpoint and sends. Asked in
-// this order, so that the reason is the most telling one and the budget is charged only for what will happen:
+// A pure decision from what is known about the attempt; the caller waits, picks another endpoint and sends.
+// Asked in this order, so that the reason is the most telling one and the budget is charged only for what
+// will happen:
 //
 //   did it fail? are there tries left? has the client seen any of the answer? may this request be repeated (Progress)?
 //   is its body still there? is there time for the wait before the deadline? is there budget?
@@ -10,7 +11,8 @@
 //   RetryDecision d = policy.decide(attempt, deadline, now, budget, random);
 //   if (d.retry) co_await sleep(d.wait);
 //
-// Each attempt has its own breaker ticket and counts there; the client's rate limit is charged once. O(1), no state.
+// Each attempt has its own breaker ticket and counts there; the client's rate limit is charged once. O(1), no
+// state.
 #ifndef WEIR_RESILIENCE_RETRY_H_
 #define WEIR_RESILIENCE_RETRY_H_
 
@@ -37,7 +39,8 @@ enum class Progress : std::uint8_t {
 
 // GET HEAD OPTIONS TRACE PUT DELETE, in these letters: methods are case-sensitive (RFC 9110 9.1).
 bool is_idempotent(std::string_view method) noexcept;
-// From whether a byte was sent and the method. An Idempotency-Key changes nothing: the upstream has not promised to heed it.
+// From whether a byte was sent and the method. An Idempotency-Key changes nothing: the upstream has not
+// promised to heed it.
 Progress progress_of(bool byte_sent, std::string_view method) noexcept;
 
 enum class RetryReason : std::uint8_t {

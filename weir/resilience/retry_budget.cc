@@ -56,7 +56,8 @@ void RetryBudget::request(TimePoint now) noexcept {
 bool RetryBudget::try_spend(TimePoint now) noexcept {
   std::lock_guard lock(mutex_);
   roll_locked(now);
-  // Only spenders lower the balance, and they hold the mutex: it can but grow between the look and the subtraction.
+  // Only spenders lower the balance, and they hold the mutex: it can but grow between the look and the
+  // subtraction.
   if (balance_.load(std::memory_order_relaxed) < kCall) return false;
   balance_.fetch_sub(kCall, std::memory_order_relaxed);
   spent_in_slot_ += kCall;
@@ -102,8 +103,8 @@ void RetryBudget::close_slot_locked() noexcept {
 void RetryBudget::roll_locked(TimePoint now) noexcept {
   TimePoint end{Duration{slot_end_.load(std::memory_order_relaxed)}};
   if (now >= end && now - end > slot_ * static_cast<Duration::rep>(kSlots)) {
-    // A pause longer than ttl: nothing earned before it is fresh. Eleven short steps instead of a long walk; the
-    // floor of the time jumped over would expire as well.
+    // A pause longer than ttl: nothing earned before it is fresh. Eleven short steps instead of a long walk;
+    // the floor of the time jumped over would expire as well.
     const TimePoint skip_to = now - slot_ * static_cast<Duration::rep>(kSlots);
     floor_until_ = std::max(floor_until_, skip_to - slot_);
     end = skip_to;

@@ -1,8 +1,10 @@
 // How many retries and hedges an upstream may get: a share of its requests, and a floor a second.
 //
-// Without a budget each layer of retries multiplies a failing upstream's load. With it the extra load is bounded:
+// Without a budget each layer of retries multiplies a failing upstream's load. With it the extra load is
+// bounded:
 //
-//   (1) From the start to any moment T, at most ratio * requests + min_per_second * T extra calls are granted.
+//   (1) From the start to any moment T, at most ratio * requests + min_per_second * T extra calls are
+//       granted.
 //   (2) What is not used within `ttl` is lost, so that a quiet hour does not pay for a storm.
 //   (3) A refused try_spend() takes nothing.
 //
@@ -10,8 +12,9 @@
 //   budget.request(now);                         // once for each request, not for its extra calls
 //   if (budget.try_spend(now)) retry();          // retries and hedges share one budget
 //
-// Defaults are those of tower's and linkerd's budgets. One budget an upstream, shared by all workers; thread-safe.
-// request() is one atomic addition (and once in ttl / 10 a short mutex); try_spend() takes the mutex.
+// Defaults are those of tower's and linkerd's budgets. One budget an upstream, shared by all workers;
+// thread-safe. request() is one atomic addition (and once in ttl / 10 a short mutex); try_spend() takes the
+// mutex.
 #ifndef WEIR_RESILIENCE_RETRY_BUDGET_H_
 #define WEIR_RESILIENCE_RETRY_BUDGET_H_
 
@@ -24,6 +27,7 @@
 
 #include "weir/base/clock.h"
 #include "weir/base/result.h"
+#include "weir/resilience/internal/sync.h"
 
 namespace weir::resilience {
 
@@ -35,7 +39,8 @@ class RetryBudget {
     Duration ttl = std::chrono::seconds{10};  // how long what was earned may be kept; 1s to 1h
   };
 
-  // Error invalid_argument: which option is out of its range; or both rates zero (a budget that grants nothing).
+  // Error invalid_argument: which option is out of its range; or both rates zero (a budget that grants
+  // nothing).
   static Result<void> validate(const Options& options);
 
   // Options that validate() refuses stop the program. The floor is earned from `start` on.
@@ -61,11 +66,11 @@ class RetryBudget {
   void close_slot_locked() noexcept;
 
   // In millionths of a call: 0.2 is exact, and 2^63 of them is more than any budget.
-  alignas(64) std::atomic<std::int64_t> balance_{0};
-  std::atomic<std::int64_t> per_request_{0};
-  std::atomic<Duration::rep> slot_end_{0};
+  alignas(64) internal::Atomic<std::int64_t> balance_{0};
+  internal::Atomic<std::int64_t> per_request_{0};
+  internal::Atomic<Duration::rep> slot_end_{0};
 
-  std::mutex mutex_;
+  internal::Mutex mutex_;
   double floor_per_ns_ = 0;  // in the same unit
   double floor_rest_ = 0;    // what is earned but smaller than the unit
   Duration slot_{1};

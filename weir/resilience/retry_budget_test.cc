@@ -40,6 +40,8 @@ TEST(RetryBudget, FloorIsEarnedByTime) {
   EXPECT_EQ(spend_all(budget, kStart + 100ms), 1);
   EXPECT_EQ(spend_all(budget, kStart + 1100ms), 10);
   EXPECT_EQ(spend_all(budget, kStart + 1h), 100) << "ten seconds' worth, however long the pause";
+  RetryBudget large({.ratio = 0, .min_per_second = 1e6}, kStart);
+  EXPECT_EQ(large.available(kStart + 24h * 365 * 100), 10'000'000U);
 }
 
 // What is not used within ttl is lost.
@@ -92,7 +94,8 @@ TEST(RetryBudget, NeverGrantsMoreThanItsBound) {
   }
 }
 
-// A dead upstream with every failure wanting two more tries gets at most 1.2 times the offered calls and 10/s.
+// A dead upstream with every failure wanting two more tries gets at most 1.2 times the offered calls and
+// 10/s.
 TEST(RetryBudget, DeadUpstreamIsNotBeaten) {
   RetryBudget budget(kStart);
   std::uint64_t calls = 0;

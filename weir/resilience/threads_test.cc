@@ -1,4 +1,5 @@
-// What threads share, under as many threads as there are and more. Run under TSan; WEIR_LONG=1 makes it 10^8 acquisitions.
+// What threads share, under as many threads as there are and more. Run under TSan; WEIR_LONG=1 makes it 10^8
+// acquisitions.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -49,6 +50,7 @@ TEST(LoadShedderThreads, NeverOneAboveTheLimit) {
     LoadShedder shedder(static_cast<std::uint32_t>(limit));
     Gauge gauge;
     std::atomic<std::uint64_t> admitted{0};
+    std::atomic<std::uint64_t> above{0};
     const std::uint64_t acquisitions = (long_run() ? 100'000'000 : 1'000'000) / 16 / 3 + 1;
     in_threads(16, [&](int id) {
       base::Random random(static_cast<std::uint64_t>(id) + 1);
@@ -57,6 +59,7 @@ TEST(LoadShedderThreads, NeverOneAboveTheLimit) {
       for (std::uint64_t i = 0; mine < acquisitions; ++i) {
         if (auto permit = shedder.try_acquire()) {
           gauge.enter();
+          if (shedder.in_flight() > static_cast<std::uint32_t>(limit)) above.fetch_add(1);
           ++mine;
           held.push_back(std::move(*permit));
         }
@@ -70,6 +73,7 @@ TEST(LoadShedderThreads, NeverOneAboveTheLimit) {
       admitted.fetch_add(mine);
     });
     EXPECT_LE(gauge.most.load(), limit);
+    EXPECT_EQ(above.load(), 0U);
     EXPECT_EQ(admitted.load(), acquisitions * 16);
     EXPECT_EQ(shedder.in_flight(), 0U);
   }
@@ -97,8 +101,8 @@ TEST(LoadShedderThreads, LimitMayMove) {
   EXPECT_EQ(shedder.in_flight(), 0U);
 }
 
-// Collects reports of any thread and checks that they make one chain: each generation once, each from where the one
-// before it led.
+// Collects reports of any thread and checks that they make one chain: each generation once, each from where
+// the one before it led.
 struct Chain {
   void add(const CircuitBreaker::Transition& t) {
     std::lock_guard lock(mutex);
@@ -143,8 +147,8 @@ TEST(CircuitBreakerThreads, OpensOnExactlyTheThreshold) {
   }
 }
 
-// Calls of all kinds from many threads while time runs: the reports make one chain, never more probes are out than
-// permitted, no opening happens below its threshold, and the breaker is not stuck afterwards.
+// Calls of all kinds from many threads while time runs: the reports make one chain, never more probes are out
+// than permitted, no opening happens below its threshold, and the breaker is not stuck afterwards.
 TEST(CircuitBreakerThreads, HoldsItsInvariants) {
   for (const bool ratio : {false, true}) {
     Chain chain;
@@ -223,7 +227,8 @@ TEST(CircuitBreakerThreads, WindowLosesNothing) {
   EXPECT_EQ(window.failures, 8'000U);
 }
 
-// An operator forces and resets while traffic runs: one chain of generations, and the breaker works afterwards.
+// An operator forces and resets while traffic runs: one chain of generations, and the breaker works
+// afterwards.
 TEST(CircuitBreakerThreads, SteeringUnderTraffic) {
   Chain chain;
   CircuitBreaker::Options options;

@@ -18,7 +18,8 @@ constexpr std::uint64_t stamp_of(std::uint32_t generation, std::int64_t epoch) n
 }
 
 constexpr std::size_t index_of(std::int64_t epoch) noexcept {
-  // A window that begins before time zero has epochs below zero; `%` alone would put two of them into one bucket.
+  // A window that begins before time zero has epochs below zero; `%` alone would put two of them into one
+  // bucket.
   constexpr auto kCount = static_cast<std::int64_t>(OutcomeWindow::kBuckets);
   return static_cast<std::size_t>((epoch % kCount + kCount) % kCount);
 }
@@ -29,21 +30,21 @@ constexpr std::uint64_t halved(std::uint64_t word) noexcept {
 
 }  // namespace
 
-void OutcomeWindow::add(std::uint32_t generation, bool failed, bool slow) noexcept {
+bool OutcomeWindow::add(std::uint32_t generation, bool failed, bool slow) noexcept {
   const std::uint64_t one = kCall + (failed ? kFailure : 0) + (slow ? kSlow : 0);
   for (;;) {
     const std::int64_t epoch = epoch_.load(std::memory_order_acquire);
     const std::uint64_t stamp = stamp_of(generation, epoch);
-    std::atomic<std::uint64_t>& bucket = buckets_[index_of(epoch)];
+    Atomic<std::uint64_t>& bucket = buckets_[index_of(epoch)];
     std::uint64_t word = bucket.load(std::memory_order_relaxed);
     while ((word & kStampMask) == stamp) {
       // Calls are the largest of the three counts, so they alone tell when the word is full.
       const std::uint64_t room = (word & kCountMax) == kCountMax ? halved(word) : word;
-      if (bucket.compare_exchange_weak(word, room + one, std::memory_order_relaxed)) return;
+      if (bucket.compare_exchange_weak(word, room + one, std::memory_order_relaxed)) return true;
     }
-    // Another stamp: the running bucket moved on and the next turn finds it, or the generation ended.
-    if ((word & kStampMask) >> 56 != (generation & 0xff)) return;
-    if (epoch_.load(std::memory_order_acquire) == epoch) return;
+    // Another stamp and another epoch: the running bucket has moved on, and the next turn finds it. Another
+    // stamp alone: the generation has ended, or rotate() is at work.
+    if (epoch_.load(std::memory_order_acquire) == epoch) return false;
   }
 }
 

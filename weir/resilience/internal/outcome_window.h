@@ -4,11 +4,9 @@
 // line) and three counts of 16 bits.
 //
 //   (1) A writer adds by compare-exchange against the stamp it expects. A bucket that was handed to another
-//   epoch or
-//       generation in the meantime has another stamp, so a writer that slept cannot spoil it.
+//       epoch or generation in the meantime has another stamp, so a writer that slept cannot spoil it.
 //   (2) The buckets always hold the ten epochs up to `epoch_`: rotate() clears those that begin, under the
-//   caller's
-//       mutex. A sum therefore needs no look at the time.
+//       caller's mutex. A sum therefore needs no look at the time.
 //   (3) A bucket that is full is halved: the share stays, only its weight falls. Counts up to 32767 a bucket
 //   are exact.
 //
@@ -23,6 +21,7 @@
 #include <cstdint>
 
 #include "weir/base/clock.h"
+#include "weir/resilience/internal/sync.h"
 
 namespace weir::resilience::internal {
 
@@ -41,8 +40,9 @@ class OutcomeWindow {
     return now.time_since_epoch().count() >= bucket_end_.load(std::memory_order_relaxed);
   }
 
-  // Adds one call to the running bucket, if the window still belongs to `generation`. Any thread.
-  void add(std::uint32_t generation, bool failed, bool slow) noexcept;
+  // Adds one call to the running bucket. False when the window no longer belongs to `generation`, or when it
+  // is just being rotated: look again under the mutex. Any thread.
+  [[nodiscard]] bool add(std::uint32_t generation, bool failed, bool slow) noexcept;
   Counts sum(std::uint32_t generation) const noexcept;
 
   // The next three only under the owner's mutex.
@@ -56,9 +56,9 @@ class OutcomeWindow {
   void clear_bucket(std::int64_t epoch) noexcept;
   void add_bucket(std::size_t i, std::uint32_t generation, Counts& counts) const noexcept;
 
-  alignas(64) std::array<std::atomic<std::uint64_t>, kBuckets> buckets_{};
-  std::atomic<std::int64_t> epoch_{0};
-  std::atomic<Duration::rep> bucket_end_{0};
+  alignas(64) std::array<Atomic<std::uint64_t>, kBuckets> buckets_{};
+  Atomic<std::int64_t> epoch_{0};
+  Atomic<Duration::rep> bucket_end_{0};
   std::uint32_t generation_ = 0;  // under the mutex, like the next
   Duration bucket_{1};
 };
