@@ -50,7 +50,7 @@ class EpollReactor final : public Reactor {
   void run() override;
   void stop() noexcept override;
 
-  // One turn of the loop. Waits until there is something to do.
+  // One turn of the loop. Waits until there is something to do. Not from within a turn.
   void turn() noexcept;
 
  private:

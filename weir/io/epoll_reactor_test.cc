@@ -245,6 +245,12 @@ TEST_F(EpollReactorTest, KnownAnswersNeedNoSystemCall) {
   until([&] { return server.may_read(); });
   ASSERT_EQ(server.read({bytes.data(), 4}).bytes, 4U);
   EXPECT_TRUE(server.may_read()) << "a full read says nothing about what is left";
+
+  std::string much(1 << 20, 'x');
+  const iovec all{much.data(), much.size()};
+  std::size_t taken = much.size();
+  while (taken == much.size()) taken = client->write({&all, 1}).bytes;
+  EXPECT_FALSE(client->may_write()) << "a short write has filled the socket";
 }
 
 // After the first message, streams, waiters, timers and turns take nothing from the heap.
