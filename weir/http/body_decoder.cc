@@ -48,7 +48,7 @@ BodyDecoder::Step BodyDecoder::next(std::string_view bytes) noexcept {
 }
 
 BodyDecoder::State BodyDecoder::end_of_input() noexcept {
-  if (kind_ == BodyKind::until_close && !failed_) done_ = true;
+  if (kind_ == BodyKind::until_close) done_ = true;
   if (done_) return State::done;
   if (!failed_) refuse("truncated", "RFC 9112 8");
   return State::error;

@@ -79,6 +79,7 @@ TEST(BodyDecoder, TellsATruncatedBody) {
     EXPECT_EQ(decoder.end_of_input(), State::error);
     EXPECT_EQ(decoder.fault().what, "truncated");
     EXPECT_EQ(decoder.next("o").state, State::error) << "a refused body goes on";
+    EXPECT_EQ(decoder.end_of_input(), State::error);
   }
 }
 

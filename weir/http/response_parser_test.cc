@@ -110,5 +110,48 @@ TEST(ResponseParser, ReadsOnBehindInformationalAnswers) {
   EXPECT_TRUE(head.fields.empty()) << "fields of the 103 in the 204";
 }
 
+// A head of exactly header_bytes passes, one byte less is a bad gateway; all cuts agree.
+TEST(ResponseParser, BoundsTheHeadExactly) {
+  const std::string bytes = "HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n";
+  for (std::size_t bound = 1; bound <= bytes.size(); ++bound) {
+    ParserLimits limits;
+    limits.header_bytes = bound;
+    const Reading whole = read_response(bytes, Method::get, false, {}, limits);
+    ASSERT_EQ(whole.outcome, bound == bytes.size() ? Outcome::complete : Outcome::refused) << bound;
+    if (whole.outcome == Outcome::refused) {
+      ASSERT_EQ(whole.status, 502) << bound;
+      ASSERT_EQ(whole.what, "head_too_large") << bound;
+    }
+    for (const auto& cuts : all_cuts(bytes.size()))
+      ASSERT_EQ(read_response(bytes, Method::get, false, cuts, limits), whole) << bound;
+  }
+}
+
+// A reason is a line like any other.
+TEST(ResponseParser, BoundsTheReasonExactly) {
+  ParserLimits limits;
+  limits.line_bytes = 20;
+  const std::string fits = "HTTP/1.1 204 1234567\r\n\r\n";
+  const std::string too_long = "HTTP/1.1 204 12345678\r\n\r\n";
+  EXPECT_EQ(read_response(fits, Method::get, false, {}, limits).outcome, Outcome::complete);
+  const Reading whole = read_response(too_long, Method::get, false, {}, limits);
+  EXPECT_EQ(whole.what, "line_too_long");
+  for (const auto& cuts : all_cuts(too_long.size()))
+    ASSERT_EQ(read_response(too_long, Method::get, false, cuts, limits), whole);
+}
+
+// A verdict stands until reset().
+TEST(ResponseParser, StandsByItsVerdict) {
+  ResponseParser parser;
+  ResponseHead head;
+  const std::string_view good = "HTTP/1.1 204 x\r\n\r\n";
+  ASSERT_EQ(parser.parse(good, head), Parse::done);
+  EXPECT_EQ(parser.parse(good, head), Parse::done);
+  parser.reset(Method::get);
+  ASSERT_EQ(parser.parse("HTTP/2", head), Parse::need_more);
+  ASSERT_EQ(parser.parse("HTTP/2 200", head), Parse::error);
+  EXPECT_EQ(parser.parse(good, head), Parse::error);
+}
+
 }  // namespace
 }  // namespace weir::http

@@ -48,7 +48,7 @@ bool is_token(std::string_view text) noexcept;
 //
 //   encoder.start(BodyKind::chunked, 0, std::move(head_bytes));  // travels in front of the first payload
 //   loop: iovec pieces[BodyEncoder::kPieces];
-//         std::size_t n = encoder.gather(payload, last, pieces);  // head, chunk line, payload, CRLF (and end)
+//         std::size_t n = encoder.gather(payload, last, pieces);  // head, chunk line, payload, CRLF
 //         ssize_t sent = writev(fd, pieces, n);
 //         std::size_t used = encoder.wrote(sent);                    // payload bytes that have left
 //         payload.remove_prefix(used);

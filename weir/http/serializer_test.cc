@@ -235,6 +235,10 @@ TEST(BodyEncoderDeathTest, RefusesABodyOfAnotherLength) {
   EXPECT_DEATH(encoder.wrote(6), "bytes == 0");
   encoder.start(BodyKind::none, 0, "");
   EXPECT_DEATH(encoder.gather("x", true, pieces), "payload.empty");
+  encoder.start(BodyKind::chunked, 0, "");
+  ASSERT_EQ(encoder.gather({}, true, pieces), 1U);
+  encoder.wrote(2);  // "0\r" of the last chunk
+  EXPECT_DEATH(encoder.gather("x", true, pieces), "tail_sent_");
 }
 
 }  // namespace

@@ -285,7 +285,7 @@ std::optional<Authority> parse_authority(std::string_view text) noexcept {
     rest = text.substr(size);
   }
   if (rest.empty()) return authority;
-  if (rest.front() != ':' || rest.size() < 2 || rest.size() > 6) return std::nullopt;
+  if (rest.front() != ':' || rest.size() > 6) return std::nullopt;
   const std::optional<std::uint64_t> port = base::parse_u64(rest.substr(1));
   if (!port || *port > 65535) return std::nullopt;
   authority.port = static_cast<std::uint16_t>(*port);

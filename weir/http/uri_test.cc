@@ -19,6 +19,7 @@ struct PathCase {
 const std::vector<PathCase> kPaths = {
     {"/", "/"},
     {"*", "*"},
+    {"", ""},
     {"/a", "/a"},
     {"/a/", "/a/"},
     {"/a/b.c", "/a/b.c"},
