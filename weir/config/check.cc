@@ -79,7 +79,7 @@ class Walk {
         report_.error(entry.at, "not yet supported: " + entry.key);
       else if (named == nullptr || name_fits(entry, map))
         checked = check_value(*entry.value, *row, quote(entry.key), entry.at);
-      value.entries.emplace_back(entry.key, std::move(checked));
+      value.entries.push_back({entry.key, std::move(checked)});
     }
   }
 
@@ -231,7 +231,8 @@ Value check_root(const Node* root, std::uint32_t file, const CheckContext& conte
   value.at = value.key_at = Position{file, 1, 1};
   if (root == nullptr || root->kind == Node::Kind::null) return value;
   value.at = value.key_at = root->at;
-  if (root->kind == Node::Kind::map)
+  value.partial = root->kind != Node::Kind::map;
+  if (!value.partial)
     Walk(context).check_map(*root, kRoot, value);
   else
     context.report.error(root->at,

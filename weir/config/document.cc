@@ -220,7 +220,8 @@ class Builder final : public YAML::EventHandler {
     const Position at = lines_.at(mark);
     // yaml-cpp marks plain values "?" and quoted ones "!"; anything else was written by the user.
     if (!tag.empty() && tag != "?" && tag != "!")
-      throw Refused{{at, "`!` begins a YAML tag, and tags are not used here: put the text in quotes"}};
+      throw Refused{
+          {at, "`!` begins a YAML tag, and tags are not used here: remove it, or put the text in quotes"}};
     count(1, at);
     Node& node = document_.nodes.emplace_back();
     node.kind = kind;

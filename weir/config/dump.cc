@@ -42,7 +42,12 @@ void cidrs(JsonWriter& json, std::string_view name, const std::vector<base::Cidr
 }
 
 void size(JsonWriter& json, std::string_view name, std::uint64_t bytes) {
-  json.member(name, bytes == kUnbounded ? std::string(kOffWord) : size_text(bytes));
+  if (bytes == kUnbounded)
+    json.member(name, kOffWord);
+  else if (bytes % 1024 != 0 || bytes == 0)
+    json.member(name, bytes);  // a size without a unit is a plain number
+  else
+    json.member(name, size_text(bytes));
 }
 
 template <class T>

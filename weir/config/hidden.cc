@@ -15,12 +15,6 @@ std::string_view next_segment(std::string_view& path) {
 
 bool is_capture(std::string_view segment) { return segment.starts_with('{'); }
 
-// The bucket of a route's first segment: "" when it is not fixed.
-std::string first_of(std::string_view path) {
-  const std::string_view segment = next_segment(path);
-  return is_capture(segment) || segment == "*" ? std::string{} : std::string(segment);
-}
-
 }  // namespace
 
 bool covers_path(std::string_view earlier, std::string_view later) {
@@ -44,26 +38,53 @@ bool covers_host(std::string_view earlier, std::string_view later) {
          later.substr(0, later.size() - domain.size()).find('.') == std::string_view::npos;
 }
 
-std::optional<std::size_t> HiddenRoutes::add(const Route& route) {
-  const std::string first = first_of(route.path);
+void HiddenRoutes::insert(std::string_view path, std::size_t index) {
+  std::size_t node = 0;
+  while (!path.empty() && path != "/*") {
+    const std::string_view segment = next_segment(path);
+    std::size_t& next =
+        is_capture(segment) ? nodes_[node].capture : nodes_[node].literals[std::string(segment)];
+    if (next == 0) next = nodes_.size();
+    node = next;
+    if (node == nodes_.size()) nodes_.emplace_back();
+  }
+  (path.empty() ? nodes_[node].exact : nodes_[node].open).push_back(index);
+}
+
+void HiddenRoutes::collect(std::size_t node, std::string_view path, std::vector<std::size_t>& found) const {
+  const Node& here = nodes_[node];
+  found.insert(found.end(), here.open.begin(), here.open.end());
+  if (path == "/*") return;
+  if (path.empty()) {
+    found.insert(found.end(), here.exact.begin(), here.exact.end());
+    return;
+  }
+  // Recursion as deep as a path has segments: at most 512 (a pattern is at most 1024 bytes long).
+  const std::string_view segment = next_segment(path);
+  if (!segment.empty() && here.capture != 0) collect(here.capture, path, found);
+  if (is_capture(segment)) return;  // a literal never covers a capture
+  if (const auto next = here.literals.find(std::string(segment)); next != here.literals.end())
+    collect(next->second, path, found);
+}
+
+std::optional<HiddenRoutes::Hider> HiddenRoutes::add(const Route& route) {
   std::vector<std::size_t> candidates;
-  if (const auto loose = by_first_.find(""); loose != by_first_.end()) candidates = loose->second;
-  if (const auto same = by_first_.find(first); same != by_first_.end() && !first.empty())
-    candidates.insert(candidates.end(), same->second.begin(), same->second.end());
+  collect(0, route.path, candidates);
   std::sort(candidates.begin(), candidates.end());
-  by_first_[first].push_back(shapes_.size());
-  shapes_.push_back({route.path, route.host, route.methods});
+  insert(route.path, shapes_.size());
+  shapes_.push_back({route.host, route.methods});
 
   std::vector<std::string> left = route.methods;
   for (const std::size_t index : candidates) {
     const Shape& earlier = shapes_[index];
-    if (!covers_path(earlier.path, route.path) || !covers_host(earlier.host, route.host)) continue;
-    if (earlier.methods.empty()) return index;
+    if (!covers_host(earlier.host, route.host)) continue;
+    if (earlier.methods.empty()) return Hider{index, true};
     if (route.methods.empty()) continue;  // methods are an open set: a list never takes all
+    const bool untouched = left.size() == route.methods.size();
     std::erase_if(left, [&](const std::string& method) {
       return std::find(earlier.methods.begin(), earlier.methods.end(), method) != earlier.methods.end();
     });
-    if (left.empty()) return index;
+    if (left.empty()) return Hider{index, untouched};
   }
   return std::nullopt;
 }

@@ -84,6 +84,7 @@ class Loader {
     }
     const CheckContext context{environment_, files_, report_, outside_bytes_};
     Value root = check_root(document.root, file, context);
+    unread_ = unread_ || root.partial;
     std::vector<Value> includes;
     for (auto& [key, value] : root.entries) {
       if (key == "include")
@@ -96,12 +97,12 @@ class Loader {
 
   void merge(const std::string& key, Value value) {
     const auto there = std::find_if(merged_.entries.begin(), merged_.entries.end(),
-                                    [&](const auto& entry) { return entry.first == key; });
+                                    [&](const auto& entry) { return entry.key == key; });
     if (there == merged_.entries.end()) {
-      merged_.entries.emplace_back(key, std::move(value));
+      merged_.entries.push_back({key, std::move(value)});
       return;
     }
-    Value& target = there->second;
+    Value& target = there->value;
     if (value.form == 0) return;  // reported
     if (target.form == 0) {
       target = std::move(value);
@@ -121,7 +122,7 @@ class Loader {
           report_.error(item.key_at,
                         "duplicate key `" + name + "`: already given at " + place(earlier->key_at));
       } else {
-        target.entries.emplace_back(name, std::move(item));
+        target.entries.push_back({name, std::move(item)});
       }
     }
   }
@@ -161,7 +162,7 @@ class Loader {
   std::vector<std::string> files_;
   std::vector<std::string> normal_;  // the same, for comparing
   Value merged_;
-  bool unread_ = false;  // a file that is no YAML
+  bool unread_ = false;  // a file is no YAML, or no map
   bool too_many_files_ = false;
 };
 

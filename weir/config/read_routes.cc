@@ -31,8 +31,8 @@ class RouteReader {
     for (const Value& map : list.items) {
       Route route = read_route(map);
       if (!match_is_sound(map)) continue;  // reported; what it hides or is called cannot be known
-      check_name(map, route);
-      check_hidden(route);
+      // A twin of an earlier route has its name as well: one mistake.
+      if (!check_hidden(route) || map.find("name") != nullptr) check_name(map, route);
       warn_evadable(map, route);
       context_.config.routes.push_back(std::move(route));
     }
@@ -228,7 +228,7 @@ class RouteReader {
     }
     if (first == nullptr) {
       const bool mistyped = std::any_of(map.entries.begin(), map.entries.end(), [](const auto& entry) {
-        return child_row("routes[]", entry.first) == nullptr;
+        return child_row("routes[]", entry.key) == nullptr;
       });
       // An unknown key may be the missing one, and is reported.
       if (!mistyped)
@@ -278,14 +278,17 @@ class RouteReader {
         name == nullptr ? "give one of them a `name`" : "");
   }
 
-  void check_hidden(const Route& route) {
-    const auto by = seen_.add(route);
-    if (!by) return;
-    const Route& earlier = context_.config.routes[*by];
-    context_.report.error(route.at,
-                          "the route " + quote(route.name) + " can never match: " + quote(earlier.name) +
-                              " at " + context_.place(earlier.at) + " takes all its requests",
-                          "put the narrower route first");
+  bool check_hidden(const Route& route) {
+    const auto hider = seen_.add(route);
+    if (!hider) return false;
+    const Route& earlier = context_.config.routes[hider->index];
+    context_.report.error(
+        route.at,
+        "the route " + quote(route.name) + " can never match: " + quote(earlier.name) + " at " +
+            context_.place(earlier.at) +
+            (hider->alone ? " takes all its requests" : " and others before it take all its requests"),
+        "put the narrower route first");
+    return true;
   }
 
   // A part of a key that the client makes up, so that a fresh value gives it a fresh limit.

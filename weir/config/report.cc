@@ -1,6 +1,7 @@
 #include "weir/config/internal/report.h"
 
 #include <algorithm>
+#include <numeric>
 #include <tuple>
 #include <utility>
 
@@ -34,10 +35,27 @@ void Report::add(Diagnostic::Severity severity, Position at, std::string message
 }
 
 std::vector<Diagnostic> Report::take_sorted() {
-  std::stable_sort(list_.begin(), list_.end(), [](const Diagnostic& a, const Diagnostic& b) {
-    return std::tie(a.at.file, a.at.line, a.at.column) < std::tie(b.at.file, b.at.line, b.at.column);
+  // By index where places are equal: a stable sort without std::stable_sort, which clang 19 finds deprecated
+  // inside the standard library of g++ 12.
+  std::vector<std::size_t> order(list_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const Position& x = list_[a].at;
+    const Position& y = list_[b].at;
+    return std::tie(x.file, x.line, x.column, a) < std::tie(y.file, y.line, y.column, b);
   });
-  return std::move(list_);
+  std::vector<Diagnostic> sorted;
+  sorted.reserve(list_.size());
+  for (const std::size_t index : order) {
+    // A value behind several aliases is checked at each use and wrong at one place.
+    const Position& at = list_[index].at;
+    const bool again = std::any_of(sorted.rbegin(), sorted.rend(), [&](const Diagnostic& earlier) {
+      return earlier.at.line == at.line && earlier.at.column == at.column && earlier.at.file == at.file &&
+             earlier.message == list_[index].message;
+    });
+    if (!again) sorted.push_back(std::move(list_[index]));
+  }
+  return sorted;
 }
 
 std::string printable(std::string_view text) {

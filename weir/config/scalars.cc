@@ -350,6 +350,7 @@ Parsed<std::string> parse_pattern(std::string_view text) {
     Parsed<std::string> with_slash = parse_pattern("/" + std::string(text));
     return {std::nullopt, with_slash ? *with_slash.value : with_slash.suggestion, {}};
   }
+  if (text.find_first_of("?#") != std::string_view::npos) return {};  // a query is no part of a path
   const auto canonical = canonical_pattern(text, true);
   if (!canonical) return {};
   if (*canonical != text) return {std::nullopt, *canonical, {}};
@@ -387,7 +388,8 @@ Parsed<std::string> parse_host(std::string_view text, bool wildcard) {
   if (text.starts_with('[') && text.ends_with(']') && is_ip(text.substr(1, text.size() - 2), true))
     return {base::to_lower(text), {}, {}};
   const std::size_t colon = name.find(':');
-  if (colon != std::string_view::npos && is_host_name(name.substr(0, colon)))
+  if (colon != std::string_view::npos && is_host_name(name.substr(0, colon)) &&
+      parse_u64(name.substr(colon + 1)))
     return {std::nullopt, std::string(text.substr(0, text.find(':'))), {}};
   return {};
 }
@@ -437,7 +439,8 @@ Parsed<KeyPart> parse_limit_key(std::string_view text) {
   if (near == "ip") return {std::nullopt, "client_ip", {}};
   if (near == "header" || near == "cookie" || near.ends_with(':')) {
     const std::size_t colon = text.find(':');
-    const std::string name(colon == std::string_view::npos ? "NAME" : text.substr(colon + 1));
+    std::string name(colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1));
+    if (name.empty()) name = "NAME";
     return {std::nullopt, std::string(near.substr(0, near.find(':'))) + ":" + name, {}};
   }
   return {std::nullopt, std::string(near), {}};

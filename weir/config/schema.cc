@@ -33,8 +33,8 @@ constexpr std::array kShapes{
     Shape{kListen, "^([0-9.]*|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$"},
     Shape{kUrl, "^http://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$"},
     Shape{kCidr, "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"},
-    Shape{kPattern, "^/[^\\s?#]*$"},
-    Shape{kRewrite, "^/[^\\s?#]*\\*$"},
+    Shape{kPattern, "^/[!\"$->@-~]*$"},
+    Shape{kRewrite, "^/[!\"$->@-~]*[*]$"},
     Shape{kMethod, "^[A-Z][A-Z0-9_-]{0,31}$"},
     Shape{kHost, "^(\\*\\.)?[A-Za-z0-9._-]+$|^\\[[0-9A-Fa-f:.]+\\]$"},
     Shape{kHeaderName, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
@@ -183,8 +183,9 @@ class SchemaWriter {
       json_.key("type").open('[').text("integer").text("string").close(']').member("pattern", shape_of(form));
       return;
     }
-    if (form == kName) {  // a plain number is a name, too
-      json_.key("type").open('[').text("integer").text("string").close(']').member("pattern", shape_of(form));
+    if ((form & (kName | kHost | kHeaderName)) != 0) {  // `1` and `true` are names, too
+      text_types();
+      json_.member("pattern", shape_of(form));
       return;
     }
     if (form == kSize) {
@@ -199,8 +200,10 @@ class SchemaWriter {
   void constant(std::string_view word) { json_.member("const", word); }
 
   // Plain numbers and booleans of YAML are text where text is due: `X-New: 1`.
+  void text_types() { json_.key("type").open('[').text("string").text("number").text("boolean").close(']'); }
+
   void text_members(const Row& row) {
-    json_.key("type").open('[').text("string").text("number").text("boolean").close(']');
+    text_types();
     if (row.min > 0) json_.member("minLength", row.min);
     if (row.max > 0) json_.member("maxLength", row.max);
   }

@@ -10,7 +10,6 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "weir/config/internal/descriptors.h"
@@ -23,17 +22,24 @@ namespace weir::config::internal {
 
 inline constexpr std::size_t kMaxOutsideBytes = 64 * 1024 * 1024;  // of all `file:` values together
 
+struct Member;
+
 struct Value : Scalar {  // form 0: the value was wrong and is left out
   Position at;           // of the value
   Position key_at;       // of its key; of the value itself in a list
   std::string text;      // scalars: as written, or what env: and file: gave
   std::string source;    // "env:NAME" or "file:PATH" when the text came from there: never to be shown then
-  std::vector<std::pair<std::string, Value>> entries;  // kMap; wrong ones are there, with form 0
-  std::vector<Value> items;                            // kList; wrong ones are not
-  bool partial = false;                                // kList: wrong items were left out
+  std::vector<Member> entries;  // kMap; wrong ones are there, with form 0
+  std::vector<Value> items;     // kList; wrong ones are not
+  bool partial = false;         // kList: wrong items were left out; the root: it is no map
 
   const Value* find(std::string_view key) const noexcept;
   bool is(Forms f) const noexcept { return form == f; }
+};
+
+struct Member {
+  std::string key;
+  Value value;
 };
 
 // For messages: the text between backquotes, or where it came from.
