@@ -10,13 +10,12 @@
 // Which algorithm:
 //   exact_window      never more than `limit` in any trailing window, never one less. 4 bytes a unit and key.
 //   segmented_window  never more than `limit` in any trailing window; room comes back at most window/segments
-//   late.
-//                     Memory does not grow with the limit: for limits above 1,024 and for costs above a few.
-//   token_bucket      a steady rate with bursts up to `burst`; up to limit + burst in one window. Exact
-//   fractions. gcra              the same decisions from one 64-bit word; the spacing window/limit is rounded
-//   up to a nanosecond. fixed_window      calendar quotas (UTC second, minute, hour, day); up to 2 * limit
-//   around a boundary. concurrency       at most `limit` at the same time; what was taken is given back with
-//   refund_at().
+//                     late. Memory does not grow with the limit: for limits above 1,024 and large costs.
+//   token_bucket      a steady rate with bursts up to `burst`; up to limit + burst in one window. Any rate is
+//                     exact: integers only.
+//   gcra              the same with a spacing of window/limit, rounded up to a nanosecond.
+//   fixed_window      calendar quotas (UTC second, minute, hour, day); up to 2 * limit around a boundary.
+//   concurrency       at most `limit` at the same time; what was taken is given back with refund_at().
 #ifndef WEIR_RATELIMIT_POLICY_H_
 #define WEIR_RATELIMIT_POLICY_H_
 

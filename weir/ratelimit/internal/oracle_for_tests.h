@@ -1,8 +1,7 @@
 // The slow, obvious twin of the exact window: every booking in a deque, counted one by one. For tests only.
 //
 // It counts in the limiter's own ticks (2^shift ns, the smallest with at most 2^32/3 - 2 in a window): a
-// booking is rounded up, the present down. That no window of nanoseconds holds more than the limit follows,
-// and holds() says it again from the nanoseconds themselves.
+// booking is rounded up, the present down. That no window of nanoseconds holds more than the limit follows.
 #ifndef WEIR_RATELIMIT_INTERNAL_ORACLE_FOR_TESTS_H_
 #define WEIR_RATELIMIT_INTERNAL_ORACLE_FOR_TESTS_H_
 

@@ -56,8 +56,9 @@ inline std::int64_t divide_down(std::int64_t a, std::int64_t b) noexcept {
   return a >= 0 ? a / b : -((-a + b - 1) / b);
 }
 
-// A calendar window counts on when the wall clock steps back, so that nothing is given twice; but a clock
-// that was wrong by more than this ahead of its window must not hold a key for as long.
+// A calendar window counts on when the wall clock steps back, so that nothing is given twice. A clock that is
+// set back by more than this and a window was wrong: what was counted then is void, or it would hold the key
+// until that time comes.
 inline constexpr std::int64_t kWallStepMax = 60'000'000'000;
 
 inline bool wall_was_wrong(std::int64_t newest_window, std::int64_t now, std::int64_t window_ns) noexcept {

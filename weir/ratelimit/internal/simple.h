@@ -1,8 +1,8 @@
 // The algorithms whose state is a word or two: gcra, token_bucket, fixed_window, concurrency.
 //
-//   Gcra         `newest` = theoretical arrival time (ATM Forum TM 4.0's virtual scheduling), ns. A call of n
-//                at t is admitted iff max(tat, t) + n * spacing - t <= burst * spacing. Time that steps back
-//                only makes tat - t larger: nothing is credited twice. A tat in the past is a key never seen.
+//   Gcra         `newest` = theoretical arrival time (ATM Forum TM 4.0's virtual scheduling), ns; `meta` =
+//                time of the newest booking. A call of n at t is admitted iff max(tat, t) + n * spacing - t
+//                <= burst * spacing, with t never before that booking. A tat in the past is a key never seen.
 //   TokenBucket  `meta` = debt in units of 1/window_ticks token, `newest` = tick at which that was true. A
 //                tick pays `limit` units back, a token costs window_ticks: integers only, no rounding at any
 //                rate.
@@ -29,58 +29,64 @@ namespace weir::ratelimit::internal {
 class Gcra {
  public:
   Gcra(const Params& params, Cell& cell, Slab&, std::int64_t now) noexcept
-      : p_(params), cell_(cell), now_(now), base_(std::max(now, cell.newest.mine())) {}
+      : p_(params), cell_(cell), now_(now) {
+    present_ = std::max(now, static_cast<std::int64_t>(cell.meta.mine()));
+    tat_ = std::max(present_, cell.newest.mine());
+  }
 
-  std::int64_t effective() const noexcept { return now_; }
+  std::int64_t effective() const noexcept { return present_; }
   bool fits(std::uint32_t cost, std::int64_t* wait) const noexcept {
-    *wait = base_ - now_ + cost * p_.spacing_ns - p_.tolerance_ns;
-    return *wait <= 0;
+    *wait = tat_ - now_ + cost * p_.spacing_ns - p_.tolerance_ns;
+    return *wait <= present_ - now_;
   }
   bool prepare(std::uint32_t) noexcept { return true; }
   void book(std::uint32_t cost) noexcept {
     // charge() may go below empty, by one full bucket at most.
-    base_ = std::min(base_ + cost * p_.spacing_ns, std::max(base_, now_ + 2 * p_.tolerance_ns));
-    cell_.newest.store(base_);
+    tat_ = std::min(tat_ + cost * p_.spacing_ns, std::max(tat_, present_ + 2 * p_.tolerance_ns));
+    save();
   }
   void refund(std::uint32_t cost, std::int64_t) noexcept {
-    base_ = std::max(base_ - cost * p_.spacing_ns, now_);  // never fuller than full
-    cell_.newest.store(base_);
+    tat_ = std::max(tat_ - cost * p_.spacing_ns, present_);  // never fuller than full
+    save();
   }
   void describe(Decision& d) const noexcept {
-    const std::int64_t ahead = base_ - now_;
+    const std::int64_t ahead = tat_ - present_;
     const std::int64_t free = p_.tolerance_ns - ahead;
     if (ahead == 0 || p_.spacing_ns == 0) {
       d.remaining = p_.shown_limit;
       return;
     }
     d.remaining = free > 0 ? static_cast<std::uint32_t>(free / p_.spacing_ns) : 0;
-    d.next_after = Duration{(std::int64_t{d.remaining} + 1) * p_.spacing_ns - free};
-    d.reset_after = Duration{ahead};
+    d.next_after = Duration{(std::int64_t{d.remaining} + 1) * p_.spacing_ns - free + present_ - now_};
+    d.reset_after = Duration{tat_ - now_};
   }
   void export_events(Events& out) const {
-    if (base_ == now_ || p_.spacing_ns == 0) return;
-    out.push_back({now_, static_cast<std::uint32_t>(std::min<std::int64_t>(
-                             (base_ - now_ + p_.spacing_ns - 1) / p_.spacing_ns, p_.shown_limit))});
+    if (tat_ == present_ || p_.spacing_ns == 0) return;
+    const std::int64_t units = (tat_ - present_ + p_.spacing_ns - 1) / p_.spacing_ns;
+    out.push_back({present_, static_cast<std::uint32_t>(std::min<std::int64_t>(units, p_.shown_limit))});
   }
 
  private:
+  void save() noexcept {
+    cell_.newest.store(tat_);
+    cell_.meta.store(static_cast<std::uint64_t>(present_));
+  }
+
   const Params& p_;
   Cell& cell_;
   std::int64_t now_;
-  std::int64_t base_;
+  std::int64_t present_;
+  std::int64_t tat_;
 };
 
 inline bool gcra_refuses(const FastParams& fast, const Cell& cell, std::int64_t now, Decision& d) noexcept {
   const std::int64_t spacing = fast.a.load();
   const std::int64_t tolerance = fast.b.load();
-  const std::int64_t ahead = std::max(cell.newest.load(), now) - now;
-  const std::int64_t wait = ahead + spacing - tolerance;
-  if (wait <= 0 || spacing <= 0) return false;
-  const std::int64_t free = tolerance - ahead;
-  d.remaining = free > 0 ? static_cast<std::uint32_t>(free / spacing) : 0;
-  d.retry_after = Duration{wait};
-  d.next_after = Duration{(std::int64_t{d.remaining} + 1) * spacing - free};
-  d.reset_after = Duration{ahead};
+  const std::int64_t present = std::max(now, static_cast<std::int64_t>(cell.meta.load()));
+  const std::int64_t opens = cell.newest.load() + spacing - tolerance;
+  if (opens <= present) return false;
+  d.retry_after = d.next_after = Duration{opens - now};
+  d.reset_after = Duration{opens - spacing + tolerance - now};
   return true;
 }
 
@@ -155,8 +161,8 @@ class FixedWindow {
     count_ = static_cast<std::uint32_t>(cell.meta.mine());
     const std::int64_t newest = cell.newest.mine();
     if (newest < window_) count_ = 0;
-    // A wall clock that steps back stays in the later window, within reason.
-    if (count_ != 0 && !wall_was_wrong(newest, now, params.window_ns)) window_ = newest;
+    if (wall_was_wrong(newest, now, params.window_ns)) count_ = 0;
+    if (count_ != 0) window_ = newest;  // a wall clock that steps back a little stays in the later window
   }
 
   std::int64_t effective() const noexcept { return std::max(now_, window_ * p_.window_ns); }
