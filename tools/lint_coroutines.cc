@@ -197,6 +197,10 @@ class Linter {
     statement.begin = at_;
     int depth = 0;                  // of parentheses, brackets and braces that are no blocks
     std::vector<int> lambda_depth;  // where a lambda's body is due
+    std::size_t first = at_;
+    while (text(first) == "else") ++first;
+    const bool has_head =
+        text(first) == "if" || text(first) == "while" || text(first) == "for" || text(first) == "switch";
     for (; at_ < tokens_.size(); ++at_) {
       const std::string& t = text(at_);
       if (t == ";") break;  // also in the head of `for` and `if`: it ends a full expression there too
@@ -214,6 +218,8 @@ class Linter {
       }
       if (t == "(" || t == "[") ++depth;
       if (t == ")" || t == "]") --depth;
+      if (t == ")" && depth == 0 && has_head)
+        break;  // the head's expression ends here, what it governs follows
       if (t == "{") {
         const bool body = !lambda_depth.empty() && lambda_depth.back() == depth;
         if (body || is_block(statement.begin)) {

@@ -3,7 +3,8 @@
 #   cmake -DROOT=. -P tests/house/readme_test.cmake
 #
 # (1) Each folder of weir/ has a README.md that begins with a title.
-# (2) Where there is a readme_example.cc, the README holds it word for word.
+# (2) Where there is a readme_example.cc, the README shows it word for word: all of it, or, in its first ```cpp block,
+#     a part of it.
 # (3) No source or document holds a leftover marker (to-do, fix-me), and no test is disabled.
 cmake_minimum_required(VERSION 3.25)
 set(faults "")
@@ -24,9 +25,18 @@ foreach(folder IN LISTS folders)
   if(EXISTS ${ROOT}/${folder}/readme_example.cc)
     file(READ ${ROOT}/${folder}/readme_example.cc example)
     string(STRIP "${example}" example)
-    string(FIND "${readme}" "${example}" at)
-    if(at EQUAL -1)
-      string(APPEND faults "${folder}/README.md does not hold ${folder}/readme_example.cc word for word\n")
+    string(FIND "${readme}" "${example}" whole)
+    string(FIND "${readme}" "```cpp\n" begin)
+    set(shown "")
+    if(NOT begin EQUAL -1)
+      math(EXPR begin "${begin} + 7")
+      string(SUBSTRING "${readme}" ${begin} -1 rest)
+      string(FIND "${rest}" "\n```" end)
+      string(SUBSTRING "${rest}" 0 ${end} shown)
+    endif()
+    string(FIND "${example}" "${shown}" part)
+    if(whole EQUAL -1 AND (shown STREQUAL "" OR part EQUAL -1))
+      string(APPEND faults "${folder}/README.md shows something else than ${folder}/readme_example.cc\n")
     endif()
   endif()
 endforeach()

@@ -41,6 +41,15 @@ Task<void> blocks(Client& client) {
   for (int i = 0; i < 3; ++i) {
     co_await client.next();
   }
+  while (ready(Options{1})) co_await client.next();
+  for (Options options{1}; ready(options);)
+    if (co_await client.ready()) use(Options{2});
+  if (ready(Options{1})) {
+    use(Options{1});
+  } else if (co_await client.ready()) {
+    use(Options{1});
+  } else
+    co_await client.next();
   do {
     use(Options{1});
   } while (co_await client.more());

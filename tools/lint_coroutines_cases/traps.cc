@@ -17,6 +17,10 @@ Task<void> braces(Client& client) {
   if (auto got = co_await client.ask(Options{3}); got) use(*got);         // trap
   const bool both = ready && co_await client.send(Call{path, body});      // trap
   result = co_await client.ask(Options{3}) ? one : two;                   // trap
+  while (ready(Options{1})) co_await client.send(Call{1});                // trap
+  if (co_await client.ask({})) use(Options{1});                           // trap
+  if (ready) use(1);
+  else co_await client.send(Call{1});                                     // trap
   co_yield Item{1, 2};                                                    // trap
   return_value = f(Options{3}, co_await client.next());                   // trap
 }
