@@ -218,8 +218,8 @@ class Linter {
       }
       if (t == "(" || t == "[") ++depth;
       if (t == ")" || t == "]") --depth;
-      if (t == ")" && depth == 0 && has_head)
-        break;  // the head's expression ends here, what it governs follows
+      // A head's expression ends here, what it governs follows; below zero: the last part of a `for` head.
+      if (t == ")" && (depth < 0 || (depth == 0 && has_head))) break;
       if (t == "{") {
         const bool body = !lambda_depth.empty() && lambda_depth.back() == depth;
         if (body || is_block(statement.begin)) {
