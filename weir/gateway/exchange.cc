@@ -51,7 +51,7 @@ void Exchange::begin(Downstream& client_side, io::Waiter& waiter_of_client, Time
   downstream = &client_side;
   waiter = &waiter_of_client;
   now = time;
-  started = worker.reactor.precise_now();
+  started = time;
   deadline = Deadline::never();
 }
 

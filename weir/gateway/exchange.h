@@ -97,7 +97,7 @@ class Exchange {
   WorkerPlan* plan = nullptr;       // the plan it started with
   const Route* route = nullptr;
   TimePoint now{};                  // of the loop's turn in which it began; decisions of admission take this
-  TimePoint started{};              // precise, for durations
+  TimePoint started{};              // of the turn that brought the first byte: durations count from it
   Deadline deadline;
 
   // --- the request ---

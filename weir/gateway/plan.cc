@@ -121,6 +121,7 @@ class Builder {
     Route& route = plan_->routes.emplace_back();
     route.options = from;
     route.index = static_cast<std::uint32_t>(plan_->routes.size() - 1);
+    base::append_json_escaped(route.json_name, std::string_view(from.name).substr(0, 128));
     plan_->table.add(route.index, from);
     next_slot_ = 0;
     for (const CustomStage& custom : options_.custom_stages)

@@ -32,6 +32,7 @@ struct StageCounters {
 
 struct Route {
   config::Route options;
+  std::string json_name;  // options.name, escaped and cut for the access log
   std::uint32_t index = 0;
   std::vector<std::unique_ptr<Stage>> stages;  // outermost first
   std::vector<StageCounters> counters;         // one a stage

@@ -35,6 +35,7 @@ RouteTable& RouteTable::operator=(RouteTable&&) noexcept = default;
 
 void RouteTable::add(std::uint32_t index, const config::Route& route) {
   Entry entry{index, route.host, route.methods};
+  uses_hosts_ |= !route.host.empty();
   Node* node = root_.get();
   std::string_view rest = route.path;
   if (rest == "*") {  // OPTIONS *: a path of its own

@@ -33,6 +33,8 @@ class RouteTable {
   RouteTable(RouteTable&&) noexcept;
   RouteTable& operator=(RouteTable&&) noexcept;
 
+  // Some route is for certain hosts only.
+  bool uses_hosts() const noexcept { return uses_hosts_; }
   // In the order of the file; `index` counts up.
   void add(std::uint32_t index, const config::Route& route);
   // `host` is the request's authority without port, any case; `path` is canonical.
@@ -57,6 +59,7 @@ class RouteTable {
   void walk(const Node& node, std::string_view rest, bool at_root, Visit& visit) const;
 
   std::unique_ptr<Node> root_;
+  bool uses_hosts_ = false;
 };
 
 }  // namespace weir::gateway

@@ -95,9 +95,19 @@ void Worker::return_call(std::unique_ptr<upstream::Call> call) {
   if (calls_.size() < kCallsKept) calls_.push_back(std::move(call));
 }
 
+WallTime Worker::wall_now() noexcept {
+  // A step of the wall clock is noticed within a second; more would be paid for by every request.
+  const Duration since = reactor.now() - wall_at_;
+  if (since >= std::chrono::seconds{1} || wall_ == WallTime{}) {
+    wall_ = reactor.wall_now();
+    wall_at_ = reactor.now();
+    return wall_;
+  }
+  return wall_ + since;
+}
+
 void Worker::refresh_second() {
-  wall_ = reactor.wall_now();
-  const std::int64_t second = std::chrono::floor<std::chrono::seconds>(wall_.time_since_epoch()).count();
+  const std::int64_t second = std::chrono::floor<std::chrono::seconds>(wall_now().time_since_epoch()).count();
   if (second == second_) return;
   second_ = second;
   const std::time_t time = second;
@@ -116,7 +126,7 @@ std::string_view Worker::http_date() {
 
 std::string_view Worker::time_text() {
   refresh_second();
-  const auto ms = std::chrono::floor<std::chrono::milliseconds>(wall_.time_since_epoch()).count() % 1000;
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(wall_now().time_since_epoch()).count() % 1000;
   const std::size_t dot = iso_.size() - 5;
   iso_[dot + 1] = static_cast<char>('0' + ms / 100);
   iso_[dot + 2] = static_cast<char>('0' + ms / 10 % 10);

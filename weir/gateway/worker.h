@@ -87,6 +87,9 @@ class Worker {
   // "2026-11-24T12:00:00.123Z"; the part up to the second is rendered once a second.
   std::string_view time_text();
 
+  // Wall time of this turn of the loop: the monotonic clock carried on from one reading a second.
+  WallTime wall_now() noexcept;
+
   // Counts one answered request (http_server_request_duration_seconds; `route` may be null) or one call of the upstream
   // with that index.
   void count_request(WorkerPlan& plan, const Route* route, http::Method method, int status, Duration took);
@@ -118,7 +121,8 @@ class Worker {
   std::vector<std::unique_ptr<upstream::Call>> calls_;
   metrics::FamilyId server_duration_;
   metrics::FamilyId client_duration_;
-  WallTime wall_{};  // as of the last rendering
+  WallTime wall_{};      // read at wall_at_
+  TimePoint wall_at_{};
   std::int64_t second_ = -1;
   std::string date_;
   std::string iso_;

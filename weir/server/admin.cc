@@ -91,6 +91,7 @@ class PlanMaker {
     gateway::Route& route = plan_->routes.emplace_back();
     route.index = static_cast<std::uint32_t>(plan_->routes.size() - 1);
     route.options.name = method + " " + path;
+    route.json_name = route.options.name;
     route.options.path = std::move(path);
     const bool write = method != "GET";
     route.options.methods.push_back(std::move(method));

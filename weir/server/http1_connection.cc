@@ -62,16 +62,27 @@ async::Task<void> Http1Connection::run(std::unique_ptr<Http1Connection> connecti
 async::Task<void> Http1Connection::serve() {
   // Not `while (co_await ...)`: g++ 12 suspends in such a condition and never runs what it awaits.
   for (;;) {
-    const bool byte = co_await wait_for_byte();
-    if (!byte) co_return;
+    if (!has_byte()) {
+      const bool byte = co_await wait_for_byte();
+      if (!byte) co_return;
+    }
     co_await serve_request();
     if (!keep_alive_) co_return;
   }
 }
 
+// Bytes that came with or behind the request before.
+bool Http1Connection::has_byte() {
+  if (!in_.empty()) return true;
+  if (!stream_->may_read()) return false;
+  in_.rewind();
+  const io::IoResult result = stream_->read(in_.room());
+  if (result.status == io::IoStatus::ok) in_.added(result.bytes);
+  return result.status == io::IoStatus::ok;
+}
+
 // Idle, holding nothing but itself. True when a byte is there; false when the connection is to end.
 async::Task<bool> Http1Connection::wait_for_byte() {
-  if (!in_.empty()) co_return true;
   in_.release();
   const config::Limits& limits = core_.worker().current_plan().plan->config.limits;
   const Deadline deadline =
@@ -91,15 +102,20 @@ async::Task<bool> Http1Connection::wait_for_byte() {
   }
 }
 
+Http1Connection::Head Http1Connection::parse_head() {
+  switch (active_->parser.parse(in_.bytes(), active_->exchange.request)) {
+    case http::Parse::done: return Head::request;
+    case http::Parse::error: return Head::fault;
+    case http::Parse::need_more: break;
+  }
+  return Head::more;
+}
+
 async::Task<Http1Connection::Head> Http1Connection::read_head() {
   const config::Limits& limits = active_->exchange.plan->plan->config.limits;
-  active_->parser = http::RequestParser(parser_limits(limits));
   const Deadline deadline =
       limits.header_timeout ? Deadline::after(core_.reactor().now(), *limits.header_timeout) : Deadline::never();
   for (;;) {
-    const http::Parse parsed = active_->parser.parse(in_.bytes(), active_->exchange.request);
-    if (parsed == http::Parse::done) co_return Head::request;
-    if (parsed == http::Parse::error) co_return Head::fault;
     while (!stream_->may_read()) {
       const io::Wake wake = co_await waiter_.wait(deadline);
       if (wake == io::Wake::cancelled) co_return Head::closed;
@@ -115,9 +131,12 @@ async::Task<Http1Connection::Head> Http1Connection::read_head() {
       room = in_.room();
     }
     const io::IoResult result = stream_->read(room);
-    if (result.status == io::IoStatus::ok) in_.added(result.bytes);
     // A client that goes in mid-head has asked for nothing.
     if (result.status == io::IoStatus::end || result.status == io::IoStatus::error) co_return Head::closed;
+    if (result.status != io::IoStatus::ok) continue;
+    in_.added(result.bytes);
+    const Head head = parse_head();
+    if (head != Head::more) co_return head;
   }
 }
 
@@ -125,7 +144,8 @@ async::Task<void> Http1Connection::serve_request() {
   in_.compact();
   active_ = core_.take_active();
   begin_exchange();
-  const Head head = co_await read_head();
+  Head head = parse_head();  // nearly always whole at once: no frame for that
+  if (head == Head::more) head = co_await read_head();
   if (head == Head::closed) {
     keep_alive_ = false;
     active_->body.finish();
@@ -155,6 +175,7 @@ void Http1Connection::begin_exchange() {
   exchange.begin(*this, waiter_, core_.reactor().now());
   exchange.plan = core_.worker().use_plan();
   exchange.peer = exchange.client = peer_;
+  active_->parser = http::RequestParser(parser_limits(exchange.plan->plan->config.limits));
   exchange.peer_text = {peer_text_.data(), peer_text_size_};
 }
 
@@ -186,8 +207,9 @@ bool Http1Connection::route_request() {
   gateway::find_client(exchange);
 
   const gateway::Plan& plan = *exchange.plan->plan;
-  const std::optional<http::Authority> authority = http::parse_authority(request.authority);
-  const std::string_view host = authority ? authority->host : std::string_view{};
+  std::string_view host;
+  if (plan.table.uses_hosts())
+    if (const std::optional<http::Authority> authority = http::parse_authority(request.authority)) host = authority->host;
   const gateway::RouteTable::Match match = plan.table.find(host, exchange.path, request.method_text);
   if (match.outcome == gateway::RouteTable::Outcome::no_route) {
     exchange.refuse("access", Problem::no_route);

@@ -71,10 +71,12 @@ class Http1Connection final : public gateway::Downstream, public base::ListNode<
   bool half_closed() const noexcept override { return stream_->hung_up(); }
 
  private:
-  enum class Head : std::uint8_t { request, fault, closed };
+  enum class Head : std::uint8_t { request, fault, closed, more };
 
   async::Task<void> serve();
+  bool has_byte();
   async::Task<bool> wait_for_byte();
+  Head parse_head();
   async::Task<Head> read_head();
   async::Task<void> serve_request();
   async::Task<void> linger();

@@ -1,6 +1,8 @@
 #include "weir/gateway/stages/ratelimit.h"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "weir/http/uri.h"
 #include "weir/ratelimit/headers.h"
@@ -33,6 +35,20 @@ std::string_view cookie(const http::Fields& fields, std::string_view name) {
 std::span<const Problem> RateLimitStage::refusals() const noexcept {
   static constexpr std::array kRefusals{Problem::rate_limited};
   return kRefusals;
+}
+
+RateLimitStage::RateLimitStage(std::vector<Limit> limits, std::string route)
+    : limits_(std::move(limits)), route_(std::move(route)) {
+  if (limits_.size() != 1) return;
+  ratelimit::LimitReport report;
+  report.policy = &limits_.front().policy;
+  report.decision.allowed = true;
+  report.decision.limit = report.policy->limit;
+  std::string buffer;
+  for (const ratelimit::HeaderField& field : ratelimit::format_headers({&report, 1}, {}, buffer)) {
+    if (field.name == "RateLimit-Policy") policy_field_ = field.value;
+    if (field.name == "RateLimit") item_ = field.value.substr(0, field.value.rfind(";r=") + 3);
+  }
 }
 
 RateLimitStage::Key RateLimitStage::part_of(Exchange& exchange, const config::KeyPart& part,
@@ -100,20 +116,28 @@ Verdict RateLimitStage::admit(Exchange& exchange) {
   const bool admitted = ratelimit::allow_all(exchange.now, {charges.data(), count}, {decisions.data(), count},
                                              ratelimit::Want::headers);
   for (std::size_t i = 0; i < count; ++i) reports[i].decision = decisions[i];
-  describe(exchange, {reports.data(), count}, !admitted);
+  describe(exchange, {reports.data(), count});
   if (admitted) return Verdict::proceed;
   exchange.refuse(name(), Problem::rate_limited);
   return Verdict::refuse;
 }
 
-void RateLimitStage::describe(Exchange& exchange, std::span<const ratelimit::LimitReport> reports,
-                              bool refused) const {
-  std::string& buffer = exchange.worker.scratch;
-  for (const ratelimit::HeaderField& field : ratelimit::format_headers(reports, {}, buffer)) {
-    const http::Name id = http::parse_name(field.name);
-    if (id == http::Name::retry_after && !refused) continue;
-    exchange.add_answer_field(field.name, exchange.arena.keep(field.value), id);
+void RateLimitStage::describe(Exchange& exchange, std::span<const ratelimit::LimitReport> reports) const {
+  if (reports.size() == 1 && reports.front().decision.allowed && !item_.empty()) {
+    const ratelimit::Decision& decision = reports.front().decision;
+    std::array<char, 64> text;
+    char* at = std::to_chars(text.data(), text.data() + 20, decision.remaining).ptr;
+    if (decision.next_after > Duration::zero()) {
+      at = std::copy_n(";t=", 3, at);
+      at = std::to_chars(at, at + 20, std::chrono::ceil<std::chrono::seconds>(decision.next_after).count()).ptr;
+    }
+    const std::string_view numbers(text.data(), static_cast<std::size_t>(at - text.data()));
+    exchange.add_answer_field("RateLimit-Policy", policy_field_, http::Name::ratelimit_policy);
+    exchange.add_answer_field("RateLimit", exchange.arena.concat({item_, numbers}), http::Name::ratelimit);
+    return;
   }
+  for (const ratelimit::HeaderField& field : ratelimit::format_headers(reports, {}, exchange.worker.scratch))
+    exchange.add_answer_field(field.name, exchange.arena.keep(field.value), http::parse_name(field.name));
 }
 
 }  // namespace weir::gateway

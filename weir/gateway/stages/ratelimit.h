@@ -27,8 +27,7 @@ class RateLimitStage final : public Stage {
   };
 
   // At most ratelimit::kChargesMax limits. `route` is the key part of that name.
-  RateLimitStage(std::vector<Limit> limits, std::string route)
-      : limits_(std::move(limits)), route_(std::move(route)) {}
+  RateLimitStage(std::vector<Limit> limits, std::string route);
   std::string_view name() const noexcept override { return "ratelimit"; }
   std::span<const Problem> refusals() const noexcept override;
   Verdict admit(Exchange& exchange) override;
@@ -39,10 +38,13 @@ class RateLimitStage final : public Stage {
   // The key's bytes, in the arena or in a view of the request.
   Key key_of(Exchange& exchange, const Limit& limit, std::string_view* key) const;
   Key part_of(Exchange& exchange, const config::KeyPart& part, std::string_view* text) const;
-  void describe(Exchange& exchange, std::span<const ratelimit::LimitReport> reports, bool refused) const;
+  void describe(Exchange& exchange, std::span<const ratelimit::LimitReport> reports) const;
 
   std::vector<Limit> limits_;
   std::string route_;
+  // With one limit, nearly always, most of the two fields is the same for every request: rendered once.
+  std::string policy_field_;  // `"per_client";q=100;w=60`
+  std::string item_;          // `"per_client";r=`
 };
 
 }  // namespace weir::gateway

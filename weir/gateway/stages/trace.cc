@@ -34,7 +34,7 @@ void put_hex(char* to, std::uint64_t value, int digits) {
 // RFC 9562 5.7: 48 bits of Unix milliseconds, version 7, 74 random bits with the variant between them.
 std::string_view new_uuid7(Exchange& exchange) {
   const auto ms = static_cast<std::uint64_t>(
-      std::chrono::floor<std::chrono::milliseconds>(exchange.worker.reactor.wall_now().time_since_epoch()).count());
+      std::chrono::floor<std::chrono::milliseconds>(exchange.worker.wall_now().time_since_epoch()).count());
   const std::uint64_t a = exchange.worker.random();
   const std::uint64_t b = exchange.worker.random();
   char* text = exchange.arena.allocate(36);

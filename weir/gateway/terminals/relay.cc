@@ -79,7 +79,7 @@ bool Relay::start() {
   body_sent_ = 0;
   if (call_ == nullptr) call_ = exchange_.worker.take_call();
   ++exchange_.record.attempts;
-  call_started_ = exchange_.worker.reactor.precise_now();
+  call_started_ = now();
   std::unique_ptr<upstream::Connection> connection = fresh_only_ ? nullptr : endpoint_->pool->take_idle();
   if (connection == nullptr) {
     Result<std::unique_ptr<upstream::Connection>> made = endpoint_->pool->connect(address_tries_++);
@@ -353,8 +353,7 @@ void Relay::client_left() {
 // The upstream's part is over: ticket, connection and place go back now, whatever is still to be written.
 void Relay::finish_call(resilience::Outcome outcome) {
   upstream_done_ = true;
-  const TimePoint end = exchange_.worker.reactor.precise_now();
-  if (call_ != nullptr) exchange_.record.upstream_time = end - call_started_;
+  if (call_ != nullptr) exchange_.record.upstream_time = now() - call_started_;
   const int status = call_ != nullptr && call_->head_ready() ? call_->head().status : 0;
   if (ticket_) {
     if (outcome == resilience::Outcome::failure)
