@@ -76,6 +76,14 @@ TEST(Broken, TooManyAliases) {
   EXPECT_EQ(report(load(text)), "weir.yaml:1003:3: more than 1000 aliases\n");
 }
 
+// Text counts each time an alias repeats it.
+TEST(Broken, TooMuchText) {
+  std::string text = "listen: :0\nlog: &a {x: \"" + std::string(1 << 20, 'x') + "\"}\nroutes:\n";
+  for (int i = 0; i < 64; ++i) text += "- *a\n";
+  EXPECT_EQ(report(load(text)),
+            "weir.yaml:66:3: more than 64 MiB of text, aliases counted with all they stand for\n");
+}
+
 // Nesting of any kind ends at a diagnostic, not at the end of the stack.
 TEST(Broken, DeepNestingOfEveryKind) {
   for (const std::string unit :

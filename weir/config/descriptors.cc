@@ -1,8 +1,7 @@
 // The table. Order is the order of the contract's page and of the README's table.
 //
 // Bounds: a lower one keeps a value meaningful; an upper one keeps a mistyped unit from being believed, and
-// sums of durations or sizes from overflowing (the longest duration is 100 years = 3.2e18 ns, inside 63
-// bits).
+// sums of durations or sizes from overflowing (a year is 3.2e16 ns, far inside 63 bits).
 #include "weir/config/internal/descriptors.h"
 
 #include <array>
@@ -16,7 +15,7 @@ constexpr std::uint64_t kGiB = 1024 * kMiB;
 constexpr std::uint64_t kSecond = 1000;  // durations' bounds are in milliseconds
 constexpr std::uint64_t kHour = 3600 * kSecond;
 constexpr std::uint64_t kDay = 24 * kHour;
-constexpr std::uint64_t kCentury = 36'500 * kDay;
+constexpr std::uint64_t kYear = 366 * kDay;  // the longest window that ratelimit keeps
 constexpr std::uint64_t kMillion = 1'000'000;
 constexpr std::uint64_t kCountMax = 4'294'967'295;
 
@@ -323,7 +322,7 @@ constexpr std::array kRows{
         .forms = kDuration,
         .absent = "part of the limit's rate",
         .min = 1,
-        .max = kCentury,
+        .max = kYear,
         .about = "The sliding window."},
     Row{.path = "rate_limits.*.algorithm",
         .forms = kWord,

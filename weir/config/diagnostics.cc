@@ -1,3 +1,6 @@
+// One diagnostic as a line for people and as a JSON object for machines.
+//
+// Messages are made printable where they are made (report.cc), so nothing is escaped here but JSON's own.
 #include "weir/config/diagnostics.h"
 
 #include "weir/base/strings.h"

@@ -151,7 +151,7 @@ class Builder final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    Node& node = add(Node::Kind::null, mark, "", anchor);
+    Node& node = add(Node::Kind::null, mark, "");
     complete(node, anchor);
   }
 
@@ -160,7 +160,7 @@ class Builder final : public YAML::EventHandler {
     if (budget_.aliases-- == 0) throw Refused{{at, "more than " + std::to_string(kMaxAliases) + " aliases"}};
     const auto found = anchors_.find(anchor);
     if (found == anchors_.end()) throw Refused{{at, "an alias inside the very value it stands for"}};
-    count(found->second->size, at);
+    count(found->second->size, found->second->text_bytes, at);
     place(*found->second, at);
   }
 
@@ -168,7 +168,7 @@ class Builder final : public YAML::EventHandler {
                 const std::string& value) override {
     const char first = at_mark(mark);
     const bool quoted = tag == "!" && (first == '"' || first == '\'' || first == '|' || first == '>');
-    Node& node = add(Node::Kind::scalar, mark, quoted ? "" : tag, anchor);
+    Node& node = add(Node::Kind::scalar, mark, quoted ? "" : tag, value.size());
     node.text = value;
     node.quoted = quoted;
     if (first == '"' || first == '\'') check_closed(mark, first);
@@ -177,12 +177,12 @@ class Builder final : public YAML::EventHandler {
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
-    open(add(Node::Kind::list, mark, tag, anchor), anchor);
+    open(add(Node::Kind::list, mark, tag), anchor);
   }
   void OnSequenceEnd() override { close(); }
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   YAML::EmitterStyle::value) override {
-    open(add(Node::Kind::map, mark, tag, anchor), anchor);
+    open(add(Node::Kind::map, mark, tag), anchor);
   }
   void OnMapEnd() override { close(); }
 
@@ -208,23 +208,30 @@ class Builder final : public YAML::EventHandler {
     return offset < text_.size() ? text_[offset] : '\0';
   }
 
-  void count(std::size_t nodes, Position at) {
+  void count(std::size_t nodes, std::size_t text_bytes, Position at) {
     if (nodes > budget_.nodes)
       throw Refused{{at, "more than " + std::to_string(kMaxNodes) +
                              " values, aliases counted with all they stand for"}};
+    if (text_bytes > budget_.text_bytes)
+      throw Refused{{at, "more than 64 MiB of text, aliases counted with all they stand for"}};
     budget_.nodes -= nodes;
-    for (Open& open : stack_) open.node->size += nodes;
+    budget_.text_bytes -= text_bytes;
+    for (Open& open : stack_) {
+      open.node->size += nodes;
+      open.node->text_bytes += text_bytes;
+    }
   }
 
-  Node& add(Node::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t) {
+  Node& add(Node::Kind kind, const YAML::Mark& mark, const std::string& tag, std::size_t text_bytes = 0) {
     const Position at = lines_.at(mark);
     // yaml-cpp marks plain values "?" and quoted ones "!"; anything else was written by the user.
     if (!tag.empty() && tag != "?" && tag != "!")
       throw Refused{
           {at, "`!` begins a YAML tag, and tags are not used here: remove it, or put the text in quotes"}};
-    count(1, at);
+    count(1, text_bytes, at);
     Node& node = document_.nodes.emplace_back();
     node.kind = kind;
+    node.text_bytes = text_bytes;
     node.at = at;
     return node;
   }

@@ -1,7 +1,7 @@
 // Config to JSON: the file that would have the same effect, every default written out.
 //
 // Names and forms are the file's own, so that what /v1/config shows can be loaded again (but for the
-// secrets). Proved by DumpLoadsAgain in schema_test.cc.
+// secrets). Proved by Dump.LoadsAgain in schema_test.cc.
 #include <algorithm>
 #include <array>
 #include <charconv>

@@ -1,3 +1,8 @@
+// One scalar against one row, form by form.
+//
+//   (1) Words come first: `off` is never a file's name or a host where the row takes the word.
+//   (2) Quotes make text: a number or a boolean in quotes is a mistake, here as in the JSON Schema.
+//   (3) A value that has the form and not the bounds is told the bounds alone, not what forms there are.
 #include "weir/config/internal/forms.h"
 
 #include <algorithm>

@@ -1,3 +1,9 @@
+// A tree of path segments, each route where its path ends.
+//
+// A new route walks down with its own segments: a literal step and, where there is one, the step of a
+// capture. Routes with `/*` on the way and routes that end where it ends are the ones whose path covers it;
+// hosts and methods decide among them. covers_path() says the same of two patterns alone; scalars_test.cc
+// holds the two to each other and to trying every path.
 #include "weir/config/internal/hidden.h"
 
 #include <algorithm>

@@ -5,7 +5,8 @@
 //   if (!result.config) return 1;      // warnings alone still give a config
 //
 // Unknown and duplicate keys are errors with a suggestion. Reading is bounded: 4 MiB a file, 64 files, depth
-// 64, 100,000 nodes, 1,000 aliases (an alias counts all nodes it stands for). No exception leaves it.
+// 64, 100,000 nodes and
+// 1,000 aliases over all files (an alias counts all nodes it stands for). No exception leaves it.
 #ifndef WEIR_CONFIG_LOAD_H_
 #define WEIR_CONFIG_LOAD_H_
 

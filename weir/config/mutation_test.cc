@@ -1,4 +1,5 @@
-// Good files, damaged at random: nothing crashes, whatever is said has a place, and what is still taken holds together.
+// Good files, damaged at random: nothing crashes, whatever is said has a place, and what is still taken holds
+// together.
 #include <gtest/gtest.h>
 
 #include <array>

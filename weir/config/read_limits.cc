@@ -6,8 +6,8 @@ namespace {
 
 // Up to here a ring of exact times is small enough to keep for every key (4 KiB); contract, section 1.
 constexpr std::uint64_t kExactMax = 1024;
-// The widest ring that may be asked for by name: 4 MiB a key.
-constexpr std::uint64_t kExactMaxByName = 1'048'576;
+// The widest ring that ratelimit builds: its positions are 16 bits wide (ratelimit/policy.h).
+constexpr std::uint64_t kExactMaxByName = 65'535;
 
 void read_key(const Value& map, RateLimit& limit, const ReadContext& context) {
   const Value* key = sound(map, "key");

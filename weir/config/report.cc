@@ -1,3 +1,4 @@
+// Mistakes in the order of the file, each once, and no more than anybody reads.
 #include "weir/config/internal/report.h"
 
 #include <algorithm>

@@ -1,3 +1,10 @@
+// From the text of a scalar to its value, and from a misspelt one to the spelling that would do.
+//
+//   (1) One spelling for a value: no signs, no leading zeros, no spaces, no decimals, units as the
+//       contract writes them.
+//   (2) A suggestion fits: what it says is accepted by the same function.
+//   (3) Paths of patterns are in the canonical form that requests are brought into before routing, since
+//       a pattern in any other would never match.
 #include "weir/config/internal/scalars.h"
 
 #include <algorithm>
@@ -222,8 +229,7 @@ Parsed<Rate> parse_rate(std::string_view text) {
 }
 
 Parsed<HostPort> parse_listen(std::string_view text) {
-  if (!text.empty() && digits_at_front(text) == text.size())
-    return {std::nullopt, "127.0.0.1:" + std::string(text), {}};
+  if (parse_port(text, 0)) return {std::nullopt, "127.0.0.1:" + std::string(text), {}};
   const auto cut = cut_address(text);
   if (!cut) return {};
   const auto port = cut->port ? parse_port(*cut->port, 0) : std::nullopt;
@@ -414,6 +420,26 @@ bool is_key_name(KeyPart::Kind kind, std::string_view name) {
          std::all_of(name.begin(), name.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
+// "headr:X-Key" -> "header:X-Key", "cookie" -> "cookie:NAME", "ip" -> "client_ip".
+std::string suggested_key(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) {
+    static constexpr std::array<std::string_view, 10> kWords{
+        "global", "client_ip", "path", "method", "host", "route", "ip", "header", "cookie", "query"};
+    const std::string_view near = base::closest(text, kWords);
+    if (near == "ip") return "client_ip";
+    const bool named = near == "header" || near == "cookie" || near == "query";
+    return std::string(near).append(named ? ":NAME" : "");
+  }
+  static constexpr std::array<std::string_view, 3> kNamed{"header", "cookie", "query"};
+  const std::string_view near = base::closest(text.substr(0, colon), kNamed);
+  if (near.empty()) return {};
+  const std::string_view name = text.substr(colon + 1);
+  const auto kind =
+      near == "query" ? KeyPart::Kind::query : KeyPart::Kind::header;  // a cookie's name is a token, too
+  return std::string(near) + ":" + std::string(is_key_name(kind, name) ? name : "NAME");
+}
+
 }  // namespace
 
 Parsed<KeyPart> parse_limit_key(std::string_view text) {
@@ -431,19 +457,7 @@ Parsed<KeyPart> parse_limit_key(std::string_view text) {
   }
   if (text.starts_with("passport.") || text.starts_with("jwt."))
     return {std::nullopt, {}, std::string("key ").append(text)};
-  static constexpr std::array<std::string_view, 12> kShown{
-      "global",  "client_ip", "path",   "method", "host",   "route",
-      "header:", "cookie:",   "query:", "ip",     "header", "cookie"};
-  const std::string_view near =
-      base::closest(text.substr(0, text.find(':') + (text.find(':') != text.npos)), kShown);
-  if (near == "ip") return {std::nullopt, "client_ip", {}};
-  if (near == "header" || near == "cookie" || near.ends_with(':')) {
-    const std::size_t colon = text.find(':');
-    std::string name(colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1));
-    if (name.empty()) name = "NAME";
-    return {std::nullopt, std::string(near.substr(0, near.find(':'))) + ":" + name, {}};
-  }
-  return {std::nullopt, std::string(near), {}};
+  return {std::nullopt, suggested_key(text), {}};
 }
 
 Parsed<std::string> parse_failure(std::string_view text) {

@@ -149,6 +149,32 @@ TEST(Scalars, Failures) {
     EXPECT_FALSE(parse_failure(bad)) << bad;
 }
 
+// Whatever is suggested would be accepted: seeded texts made of the languages' own pieces.
+TEST(Scalars, SuggestionsFit) {
+  base::Random random(3);
+  const std::vector<std::string> pieces{"1",   "30",  "0.5",  " ",   "s",  "sec", "KB",     "kib", "M",
+                                        "/",   "min", "m",    ":",   "80", "a",   ".",      "*",   "{x}",
+                                        "%41", "//",  "http", "://", "[",  "]",   "ip",     "x",   "_",
+                                        "GET", "get", "-",    "5",   "XX", "!",   "header", "d",   "%"};
+  const auto check = [](const auto& parse, const std::string& text) {
+    const auto parsed = parse(text);
+    if (parsed || parsed.suggestion.empty()) return 0;
+    EXPECT_TRUE(parse(parsed.suggestion)) << text << " -> " << parsed.suggestion;
+    return 1;
+  };
+  int suggested = 0;
+  for (int round = 0; round < 50'000; ++round) {
+    std::string text;
+    for (std::uint64_t i = random.below(5) + 1; i > 0; --i) text += pieces[random.below(pieces.size())];
+    suggested += check(parse_number, text) + check(parse_percent, text) + check(parse_duration, text) +
+                 check(parse_size, text) + check(parse_rate, text) + check(parse_listen, text) +
+                 check(parse_url, text) + check(parse_pattern, text) + check(parse_rewrite, text) +
+                 check(parse_method, text) + check(parse_limit_key, text) + check(parse_failure, text);
+    suggested += check([](std::string_view t) { return parse_host(t, true); }, text);
+  }
+  EXPECT_GT(suggested, 1'000);
+}
+
 // --- what a pattern covers, against trying every path ---
 
 // The pattern as a regular expression: slow and obvious.

@@ -1,7 +1,7 @@
 // The table, the JSON Schema, the dump and the README tell one story.
 //
-// The schema is tried with a small validator that works on the same node tree as the loader, so that both see the same
-// scalars. Whatever the loader takes, the schema takes (see also mutation_test.cc).
+// The schema is tried with a small validator that works on the same node tree as the loader, so that both see
+// the same scalars. Whatever the loader takes, the schema takes (see also mutation_test.cc).
 #include "weir/config/schema.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// A validator for the part of JSON Schema that json_schema() uses, for the tests. Unknown keywords are an error, so
-// that a schema cannot say something that nobody checks.
+// A validator for the part of JSON Schema that json_schema() uses, for the tests. Unknown keywords are an
+// error, so that a schema cannot say something that nobody checks.
 #ifndef WEIR_CONFIG_SCHEMA_VALIDATOR_H_
 #define WEIR_CONFIG_SCHEMA_VALIDATOR_H_
 

@@ -49,7 +49,8 @@ inline Environment case_environment() {
   return environment;
 }
 
-// POSIX extended expressions (std::regex of g++ 12 does not compile without warnings under its own sanitizers).
+// POSIX extended expressions (std::regex of g++ 12 does not compile without warnings under its own
+// sanitizers).
 class Regex {
  public:
   explicit Regex(const std::string& pattern) {

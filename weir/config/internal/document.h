@@ -28,11 +28,13 @@ inline constexpr std::size_t kMaxFiles = 64;
 inline constexpr std::size_t kMaxDepth = 64;       // the schema itself is eight levels deep
 inline constexpr std::size_t kMaxNodes = 100'000;  // every alias counted with all it stands for: ten a route
 inline constexpr std::size_t kMaxAliases = 1'000;
+inline constexpr std::size_t kMaxTextBytes = 64 * 1024 * 1024;  // of all scalars, aliases counted likewise
 
 // What is left of them; shared by all files of a configuration.
 struct Budget {
   std::size_t nodes = kMaxNodes;
   std::size_t aliases = kMaxAliases;
+  std::size_t text_bytes = kMaxTextBytes;
 };
 
 struct Node;
@@ -52,6 +54,7 @@ struct Node {
   std::vector<Entry> entries;      // map, in the file's order, keys unique
   std::vector<const Node*> items;  // list
   std::size_t size = 1;            // nodes below and including this one
+  std::size_t text_bytes = 0;      // of their text
 };
 
 // Owns its nodes; pointers stay valid while it lives, moves included.
