@@ -270,21 +270,24 @@ class Load {
       send_request(connection, due_of(connection));
   }
 
+  // Whatever is not a 429 has passed the limiter, also when it failed further behind.
   void judge(Connection& connection, std::uint64_t now) {
-    if (connection.status == 200) {
-      ++ok_;
-      if (!connection.check) return;
-      const std::uint64_t early = connection.check->admitted(connection.sent_at, now);
-      worst_early_ = std::max(worst_early_, early);
-      over_admitted_ += early > options_.slack_ns ? 1 : 0;
-    } else if (connection.status == 429 && connection.check) {
+    if (connection.status == 429 && connection.check) {
       ++limited_;
       const std::uint64_t late = connection.check->refused(connection.sent_at);
       worst_late_ = std::max(worst_late_, late);
       wrongly_refused_ += late > options_.slack_ns ? 1 : 0;
-    } else {
-      if (errors_++ < 5)
-        std::fprintf(stderr, "connection %zu: status %d\n", connection.index, connection.status);
+      return;
+    }
+    if (connection.check) {
+      const std::uint64_t early = connection.check->admitted(connection.sent_at, now);
+      worst_early_ = std::max(worst_early_, early);
+      over_admitted_ += early > options_.slack_ns ? 1 : 0;
+    }
+    if (connection.status == 200) {
+      ++ok_;
+    } else if (errors_++ < 5) {
+      std::fprintf(stderr, "connection %zu: status %d\n", connection.index, connection.status);
     }
   }
 
