@@ -21,7 +21,9 @@
 //   if (!permit && queue.push(waiter, now, service_time) != Refusal::none) return refuse(503);
 //   ... whenever a permit may have come free, and at queue.next_timeout():
 //   while (Waiter* late = queue.next_dropped(now, service_time)) refuse(*late);
-//   while (!queue.empty() && (permit = shedder.try_acquire(tier))) { if (auto* w = queue.next(now, s)) resume(*w); }
+//   while (!queue.empty() && (permit = shedder.try_acquire(tier))) {
+//     if (Waiter* waiter = queue.next(now, service_time)) resume(*waiter, std::move(*permit));
+//   }
 //
 // push, next and leaving are O(1); next_dropped and next_timeout look at each waiter: O(capacity).
 #ifndef WEIR_RESILIENCE_ADMISSION_QUEUE_H_

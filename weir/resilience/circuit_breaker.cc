@@ -16,7 +16,8 @@
 // Semantics after research on other breakers: an answer of an older generation decides nothing (resilience4j,
 // Polly, Sentinel, failsafe-go and linkerd let it), a lost probe ends by its lease (resilience4j #2289, Polly
 // #1979), a cancelled call is no success (Polly) and no failure (gobreaker). Each has a test in
-// circuit_breaker_test.cc; interleaving_test.cc tries every order of the steps of (1) to (4) on this code.
+// circuit_breaker_regression_test.cc; interleaving_test.cc tries every order of the steps of (1) to (4) on
+// this code.
 #include "weir/resilience/circuit_breaker.h"
 
 #include <algorithm>

@@ -12,9 +12,9 @@
 //
 // A gate is
 //   a LoadShedder, a CircuitBreaker,
-//   whatever has allow_at(TimePoint) with `allowed` and `retry_after` (a rate limiter; this part does not know its type),
+//   whatever has allow_at(TimePoint) with `allowed` and `retry_after` (a rate limiter, say),
 //   whatever has enter(TimePoint) -> std::optional<Token>, where token.settle(Outcome, TimePoint) ends it,
-//   or a callable that takes a TimePoint and answers something like bool: [&](TimePoint now) { return l.allow_at(now, key); }
+//   or a callable from TimePoint to something like bool: [&](TimePoint now) { return l.allow_at(now, key); }
 //
 // The call may return any value, nothing, or a lazy coroutine task `Task<T>`: then so does the chain, and
 // admission happens when the task is awaited. judge() says what an answer means; without it a Result's error

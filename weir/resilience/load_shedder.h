@@ -14,7 +14,7 @@
 // ceiling, the critical one only at the limit, so under overload the lowest is shed first.
 //
 //   LoadShedder shedder(50, {.critical = 0.2, .normal = 0.3});
-//   shedder.try_acquire(Priority::low);       // refused from 25 in flight on; normal from 40, critical from 50
+//   shedder.try_acquire(Priority::low);   // refused from 25 in flight on; normal from 40, critical from 50
 //
 //   (1) At no moment are more permits out than the limit that held when the newest of them was taken: never
 //       51 of 50. Limit and count share one 64-bit word, so no thread can see one without the other.

@@ -4,8 +4,8 @@
 // Asked in this order, so that the reason is the most telling one and the budget is charged only for what
 // will happen:
 //
-//   did it fail? are there tries left? has the client seen any of the answer? may this request be repeated (Progress)?
-//   is its body still there? is there time for the wait before the deadline? is there budget?
+//   did it fail? are there tries left? has the client seen any of the answer? may this request be repeated
+//   (Progress)? is its body still there? is there time for the wait before the deadline? is there budget?
 //
 //   RetryPolicy policy({.attempts = 2});
 //   RetryDecision d = policy.decide(attempt, deadline, now, budget, random);
