@@ -3,11 +3,10 @@
 namespace weir::async {
 
 bool Loop::run_ready() noexcept {
-  bool any = false;
-  while (!ready_.empty()) {
-    ready_.pop_front().on_ready();
-    any = true;
-  }
+  base::IntrusiveList<Ready, Ready> batch;
+  batch.splice_back(ready_);
+  const bool any = !batch.empty();
+  while (!batch.empty()) batch.pop_front().on_ready();
   return any;
 }
 
@@ -26,11 +25,11 @@ void ManualLoop::schedule(Timer& timer) noexcept {
 
 void ManualLoop::advance(Duration by) {
   const TimePoint until = now_ + by;
-  run_ready();
+  run();
   while (!timers_.empty() && timers_.front().due() <= until) {
     if (timers_.front().due() > now_) now_ = timers_.front().due();
     timers_.pop_front().on_timer();
-    run_ready();
+    run();
   }
   now_ = until;
 }

@@ -78,7 +78,8 @@ class Loop {
 
  protected:
   virtual void schedule(Timer& timer) noexcept = 0;
-  // Runs everything on the ready list, including what is added meanwhile. False if there was nothing.
+  // Runs what is on the ready list now; what is added meanwhile waits for the next call, so that whoever makes himself
+  // ready again and again lets events in between. False if there was nothing.
   bool run_ready() noexcept;
   bool has_ready() const noexcept { return !ready_.empty(); }
 
@@ -92,7 +93,10 @@ class ManualLoop final : public Loop {
   TimePoint now() const noexcept override { return now_; }
   // Moves time, firing each timer at its own moment, and runs what becomes ready.
   void advance(Duration by);
-  void run() { run_ready(); }
+  void run() {
+    while (run_ready()) {
+    }
+  }
 
  private:
   void schedule(Timer& timer) noexcept override;

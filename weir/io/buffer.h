@@ -2,13 +2,14 @@
 //
 // Views into it stay good until it grows, is compacted or released; an idle connection holds no block at all (release()).
 // Two block sizes: kSmall for nearly every message, kLarge for big heads and for answers that are taken off the
-// upstream at once (64 KiB of body behind a 32 KiB head). It never grows beyond kLarge: that is the bound on what one
-// message may make weir hold per direction.
+// upstream at once (64 KiB of body behind a 32 KiB head). That is the bound on what one message may make weir hold per
+// direction, unless a configuration raises the limit of a head above it.
 //
 //   [ begin_ ... end_ )  unread bytes       [ end_ ... capacity )  room to read into
 #ifndef WEIR_IO_BUFFER_H_
 #define WEIR_IO_BUFFER_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -33,7 +34,7 @@ class BufferPool {
   std::unique_ptr<char[]> take(std::size_t size) {
     auto& list = size == kSmall ? small_ : large_;
     ++out_;
-    if (list.empty()) return std::unique_ptr<char[]>(new char[size]);
+    if (list.empty() || size > kLarge) return std::unique_ptr<char[]>(new char[size]);
     std::unique_ptr<char[]> block = std::move(list.back());
     list.pop_back();
     return block;
@@ -41,7 +42,7 @@ class BufferPool {
   void give(std::unique_ptr<char[]> block, std::size_t size) {
     auto& list = size == kSmall ? small_ : large_;
     --out_;
-    if (list.size() < (size == kSmall ? kept_ : kept_ / 16)) list.push_back(std::move(block));
+    if (size <= kLarge && list.size() < (size == kSmall ? kept_ : kept_ / 16)) list.push_back(std::move(block));
   }
   std::size_t blocks_out() const noexcept { return out_; }
 
@@ -114,16 +115,18 @@ class Buffer {
     end_ -= begin_;
     begin_ = 0;
   }
-  // To a large block, keeping offsets. False when it is one already. Views become invalid.
-  bool grow() {
-    if (capacity_ >= BufferPool::kLarge) return false;
-    std::unique_ptr<char[]> larger = pool_->take(BufferPool::kLarge);
+  // To a large block, and beyond it, doubling, where `bound` (a limit that somebody raised) allows. Keeps offsets; false
+  // when it is that large already. Views become invalid.
+  bool grow(std::size_t bound = BufferPool::kLarge) {
+    if (capacity_ >= std::max(bound, BufferPool::kLarge)) return false;
+    const std::size_t size = capacity_ < BufferPool::kLarge ? BufferPool::kLarge : std::min(2 * capacity_, bound);
+    std::unique_ptr<char[]> larger = pool_->take(size);
     if (capacity_ != 0) {
       std::memcpy(larger.get(), block_.get(), end_);
       pool_->give(std::move(block_), capacity_);
     }
     block_ = std::move(larger);
-    capacity_ = BufferPool::kLarge;
+    capacity_ = size;
     return true;
   }
   // Gives the block back; the bytes are gone.

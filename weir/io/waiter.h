@@ -46,6 +46,19 @@ class Waiter final : public EventSink, private async::Timer, private async::Canc
     };
     return Awaiter{*this, deadline};
   }
+  // Lets everybody else on the loop have a turn, then goes on: for those who could go on and on.
+  auto yield() noexcept {
+    struct Awaiter {
+      Waiter& waiter;
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> waiting) const noexcept {
+        waiter.waiting_ = waiting;
+        waiter.fire();
+      }
+      void await_resume() const noexcept {}
+    };
+    return Awaiter{*this};
+  }
   // Ends the current wait, or the next one, with Wake::event.
   void notify() noexcept { fire(); }
 

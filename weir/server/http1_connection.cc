@@ -23,6 +23,12 @@ using gateway::Problem;
 constexpr std::size_t kLingerBytes = 64 * 1024;
 constexpr Duration kLingerTime = std::chrono::seconds{2};
 
+// Where `header_bytes: off` ends all the same, and the room behind the largest head.
+constexpr std::size_t kHeadMax = std::size_t{1} << 30;
+constexpr std::size_t kBehindHead = 16 * 1024;
+// Requests that may be answered before others get a turn, from one connection that sends without pause.
+constexpr int kRequestsATurn = 32;
+
 http::ParserLimits parser_limits(const config::Limits& limits) {
   http::ParserLimits bounds;
   bounds.header_bytes = limits.header_bytes;
@@ -61,13 +67,18 @@ async::Task<void> Http1Connection::run(std::unique_ptr<Http1Connection> connecti
 
 async::Task<void> Http1Connection::serve() {
   // Not `while (co_await ...)`: g++ 12 suspends in such a condition and never runs what it awaits.
-  for (;;) {
+  for (int served = 1;; ++served) {
     if (!has_byte()) {
+      served = 0;
       const bool byte = co_await wait_for_byte();
       if (!byte) co_return;
     }
     co_await serve_request();
     if (!keep_alive_) co_return;
+    if (served == kRequestsATurn) {
+      served = 0;
+      co_await waiter_.yield();
+    }
   }
 }
 
@@ -127,7 +138,7 @@ async::Task<Http1Connection::Head> Http1Connection::read_head() {
     std::span<char> room = in_.room();
     if (room.empty()) {
       in_.compact();
-      if (in_.room().empty()) in_.grow();
+      if (in_.room().empty()) in_.grow(std::min<std::uint64_t>(limits.header_bytes, kHeadMax) + kBehindHead);
       room = in_.room();
     }
     const io::IoResult result = stream_->read(room);
@@ -401,6 +412,10 @@ void Http1Connection::end_exchange() {
 void Http1Connection::write_log(Duration took) {
   gateway::Worker& worker = core_.worker();
   if (worker.log == nullptr) return;
+  const gateway::Exchange& exchange = active_->exchange;
+  const double sample = exchange.plan->plan->config.access_log.sample;
+  const bool failed = exchange.record.problem != Problem::none || exchange.record.client_gone || exchange.record.status >= 500;
+  if (sample < 1 && !failed && worker.random.below(1'000'000) >= static_cast<std::uint64_t>(sample * 1e6)) return;
   worker.log->write(gateway::render_access_line(active_->exchange, took));
 }
 
