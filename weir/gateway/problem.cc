@@ -24,6 +24,7 @@ constexpr std::array<ProblemInfo, kProblems> kTable{{
     {"deadline-exceeded", "The time for this request is used up", 504, "http_response_timeout"},
     {"overloaded", "The gateway has no resources left for this request", 503, "proxy_internal_error"},
     {"internal", "The gateway failed", 500, "proxy_internal_error"},
+    {"unauthenticated", "Credentials are missing or not accepted", 401, "http_request_denied"},
 }};
 
 }  // namespace

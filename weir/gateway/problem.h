@@ -29,8 +29,9 @@ enum class Problem : std::uint8_t {
   deadline_exceeded,
   overloaded,
   internal,
+  unauthenticated,
 };
-inline constexpr std::size_t kProblems = 15;
+inline constexpr std::size_t kProblems = 16;
 
 struct ProblemInfo {
   std::string_view name;   // "rate-limited"; "-" for none

@@ -54,7 +54,7 @@ class AdminTerminal final : public gateway::Terminal {
       exchange.refuse("access", gateway::Problem::forbidden, "cross-site requests are refused");
     } else if (write_ && !authorized(exchange)) {
       exchange.add_answer_field("WWW-Authenticate", "Bearer", http::Name::www_authenticate);
-      exchange.refuse("access", gateway::Problem::forbidden, "this needs the admin token", 401);
+      exchange.refuse("access", gateway::Problem::unauthenticated, "this needs the admin token");
     } else {
       Reply reply = handler_();
       exchange.own_body = std::move(reply.body);
