@@ -22,17 +22,23 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "weir/base/clock.h"
 #include "weir/base/hash.h"
 #include "weir/base/result.h"
 #include "weir/ratelimit/decision.h"
 #include "weir/ratelimit/policy.h"
+#include "weir/ratelimit/reservation.h"
 
 namespace weir::ratelimit {
 
 class KeyedRateLimiter;
+
+inline constexpr std::uint32_t kOverridesMax = 1024;  // keys with a limit of their own; each has its own ring
+inline constexpr std::uint32_t kTopDeniedMax = 64;    // the list is searched one by one
 
 namespace internal {
 class AllOrNothing;
@@ -61,10 +67,11 @@ class KeyedRateLimiter {
  public:
   struct Options {
     std::uint32_t max_keys = 65'536;  // at most this many keys are known at a time
-    std::size_t max_bytes =
-        0;                     // lowers max_keys until all of them fit, each with a full window; 0 = no bound
-    std::uint32_t shards = 0;  // locks; a power of two. 0 = one for 512 keys, 1 to 1,024
-    base::SipKey seed;         // of the fingerprints
+    // Lowers max_keys until all of them fit, each with a full window; 0 = no bound.
+    std::size_t max_bytes = 0;
+    std::uint32_t shards = 0;      // locks; a power of two. 0 = one for 512 keys, 1 to 1,024
+    std::uint32_t top_denied = 0;  // how many of the most refused keys to remember, at most kTopDeniedMax
+    base::SipKey seed;             // of the fingerprints
   };
 
   struct Stats {
@@ -76,6 +83,12 @@ class KeyedRateLimiter {
     std::uint64_t refused = 0;     // calls; includes shadow ones
     std::uint64_t evicted = 0;     // idle keys forgotten
     std::uint64_t overflowed = 0;  // calls decided by the sketch
+  };
+
+  struct DeniedKey {
+    std::string key;          // its first 64 bytes, as they came: a stranger's
+    std::uint64_t count = 0;  // refused calls, at most `error` too many
+    std::uint64_t error = 0;
   };
 
   // `policy` must pass validate().
@@ -100,6 +113,16 @@ class KeyedRateLimiter {
   // release.
   void refund_at(TimePoint now, std::string_view key, std::uint32_t cost, TimePoint charged_at) noexcept;
 
+  // As allow_at(), for work that may still be called off: see Reservation.
+  Reservation reserve_at(TimePoint now, std::string_view key, std::uint32_t cost = 1,
+                         Want want = Want::verdict) noexcept;
+
+  // A limit of its own for one key, with the window and algorithm of the policy; what is booked stays booked.
+  // Errors: invalid_argument for a limit that the algorithm cannot have, too_large beyond kOverridesMax.
+  Result<void> set_override(TimePoint now, std::string_view key, std::uint32_t limit);
+  // Back to the policy's limit; false if the key had no other.
+  bool clear_override(TimePoint now, std::string_view key);
+
   // Takes effect with the next call on each key; what is booked stays booked, also when the window or the
   // algorithm changes. Costs a walk over all keys, one shard locked at a time. An error leaves the old policy
   // in force: invalid_argument, or too_large when the known keys would not fit max_bytes.
@@ -113,12 +136,27 @@ class KeyedRateLimiter {
   // forgot. Not needed for correctness (a full table makes room by itself); it only gives memory back sooner.
   std::size_t evict_idle(TimePoint now, std::size_t budget) noexcept;
 
+  // The keys that were refused most, most first (Options::top_denied of them; empty if that is 0).
+  // Space-saving (Metwally et al. 2005): a key refused more often than all / top_denied is in it. A refusal
+  // that finds the list busy is not counted in it.
+  std::vector<DeniedKey> top_denied() const;
+
+  // All keys that hold something, for another process or a later one: fingerprints and bookings by wall time.
+  // Only a limiter with the same seed can read it. Not in it: concurrency (what was out is over) and what the
+  // sketch counted. Locks one shard at a time.
+  std::string snapshot(TimePoint now, WallTime wall) const;
+  // Books what a snapshot says, on top of what is there; what has left the window by the wall clock is left
+  // out. Returns the number of keys. Errors: malformed (not a whole snapshot), invalid_argument (another
+  // seed).
+  Result<std::size_t> restore(TimePoint now, WallTime wall, std::string_view snapshot);
+
   // A sum over the shards, each read at its own moment.
   Stats stats() const noexcept;
 
  private:
   struct State;
   friend class internal::AllOrNothing;
+  friend class Reservation;
 
   std::unique_ptr<State> state_;
 };

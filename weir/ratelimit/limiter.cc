@@ -93,10 +93,7 @@ Result<void> RateLimiter::set_policy(TimePoint now, const Policy& policy) {
     const std::int64_t to = s.line(next.algorithm, now);
     internal::export_events(s.params, s.cell, s.slab, from, events);
     for (internal::Event& event : events) event.at_ns += to - from;
-    s.cell.newest.store(0);
-    s.cell.meta.store(0);
-    s.cell.block = internal::kNoBlock;
-    std::fill(std::begin(s.cell.inline_), std::end(s.cell.inline_), 0);
+    internal::reset(s.cell);
     s.slab.reset(next.block_words);
     s.params = next;
     s.fast.store(next);

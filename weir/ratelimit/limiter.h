@@ -8,9 +8,9 @@
 //
 // Time is handed in. A time point older than the newest one that the limiter has booked counts as that newest
 // one: late threads and stepping clocks never give anything back. (One before the origin of the time line
-// counts as the origin.) Time is counted in ticks of 2^n ns, chosen so that a window has about 10^9 of them (1
-// ns up to one second, 64 ns for a minute); bookings round up, the present rounds down, so the limit holds in
-// nanoseconds too and room comes back at most two ticks late.
+// counts as the origin.) Time is counted in ticks of 2^n ns, chosen so that a window has about 10^9 of them
+// (1 ns up to one second, 64 ns for a minute); bookings round up, the present rounds down, so the limit holds
+// in nanoseconds too and room comes back at most two ticks late.
 //
 // Thread-safe. allow_at() is O(1) for cost 1: one compare-exchange and a few stores when admitted, two loads
 // and no store when refused. No allocation after construction, except in set_policy().

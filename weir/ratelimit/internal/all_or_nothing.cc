@@ -19,7 +19,7 @@ bool AllOrNothing::run() noexcept {
   unlock();
   for (std::size_t i = 0; i < charges_.size(); ++i)
     if (decisions_[i].reason != Reason::ok && charges_[i].cost != 0)
-      charges_[i].limiter->state_->count_refused();
+      charges_[i].limiter->state_->count_refused(charges_[i].key, parts_[i].key);
   return passed;
 }
 
@@ -27,19 +27,20 @@ bool AllOrNothing::run() noexcept {
 // headers.
 bool AllOrNothing::refused_unlocked() noexcept {
   std::size_t refuser = charges_.size();
+  Slot* unused = nullptr;
   for (std::size_t i = 0; i < charges_.size(); ++i) {
     KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
     parts_[i].key = state.hash(charges_[i].key);
     parts_[i].shard = &state.shard(parts_[i].key);
     decisions_[i] = Decision{};
     if (refuser == charges_.size() && state.refuse_unlocked(*parts_[i].shard, parts_[i].key, now_,
-                                                            charges_[i].cost, &parts_[i].slot, decisions_[i]))
+                                                            charges_[i].cost, &unused, decisions_[i]))
       refuser = i;
   }
   if (refuser == charges_.size()) return false;
   for (std::size_t i = 0; i < charges_.size(); ++i) {
     if (i == refuser) {
-      charges_[i].limiter->state_->count_refused();
+      charges_[i].limiter->state_->count_refused(charges_[i].key, parts_[i].key);
     } else if (want_ == Want::headers) {
       decisions_[i] = charges_[i].limiter->peek_at(now_, charges_[i].key);
     } else {
@@ -66,13 +67,12 @@ void AllOrNothing::place() noexcept {
   for (std::size_t i = 0; i < charges_.size(); ++i) {
     Part& part = parts_[i];
     KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
-    if (part.slot == nullptr || !part.slot->holds(part.key)) part.slot = part.shard->find(part.key);
-    if (part.slot == nullptr && charges_[i].cost != 0) {
-      const std::int64_t at = state.line(part.shard->params.algorithm, now_);
-      part.slot = state.place(*part.shard, part.key, at, charges_[i].cost, {pinned.data(), i});
-      part.added = part.slot != nullptr;
+    part.place = state.find(*part.shard, part.key);
+    if (part.place.cell == nullptr && charges_[i].cost != 0) {
+      part.place = state.find_or_add(*part.shard, part.key, now_, charges_[i].cost, {pinned.data(), i});
+      part.added = part.place.cell != nullptr;
     }
-    pinned[i] = part.slot;
+    pinned[i] = part.place.slot;
   }
 }
 
@@ -93,10 +93,10 @@ bool AllOrNothing::ask() noexcept {
     const std::uint32_t cost = charges_[i].cost > std::numeric_limits<std::uint32_t>::max() - before
                                    ? std::numeric_limits<std::uint32_t>::max()
                                    : charges_[i].cost + before;
-    if (part.slot == nullptr && cost == 0) {
-      state.peek_unlisted(*part.shard, part.key, now_, decisions_[i]);
+    if (cost == 0) {
+      state.peek(*part.shard, part.place, part.key, now_, decisions_[i]);
     } else {
-      state.decide(*part.shard, part.slot, part.key, now_, cost, want_, Book::no, decisions_[i]);
+      state.decide(*part.shard, part.place, part.key, now_, cost, want_, Book::no, decisions_[i]);
     }
     all = all && decisions_[i].allowed;
   }
@@ -111,13 +111,13 @@ bool AllOrNothing::book() noexcept {
     const Part& part = parts_[i];
     KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
     decisions_[i] = Decision{};
-    state.decide(*part.shard, part.slot, part.key, now_, charges_[i].cost, want_, Book::yes, decisions_[i]);
+    state.decide(*part.shard, part.place, part.key, now_, charges_[i].cost, want_, Book::yes, decisions_[i]);
     if (decisions_[i].reason == Reason::ok) ++part.shard->allowed;
     if (decisions_[i].allowed) continue;
     for (std::size_t j = 0; j < i; ++j) {
       if (decisions_[j].reason != Reason::ok || charges_[j].cost == 0) continue;
       --parts_[j].shard->allowed;
-      charges_[j].limiter->state_->refund(*parts_[j].shard, parts_[j].slot, parts_[j].key, now_,
+      charges_[j].limiter->state_->refund(*parts_[j].shard, parts_[j].place, parts_[j].key, now_,
                                           charges_[j].cost, decisions_[j].charged_at);
     }
     return false;
@@ -132,12 +132,13 @@ void AllOrNothing::withdraw() noexcept {
     // A limit that counts refused calls counts this one, if it was the one to refuse.
     if (part.shard->params.count_rejected && decisions_[i].reason == Reason::over_limit) {
       decisions_[i] = Decision{};
-      state.decide(*part.shard, part.slot, part.key, now_, charges_[i].cost, want_, Book::yes, decisions_[i]);
+      state.decide(*part.shard, part.place, part.key, now_, charges_[i].cost, want_, Book::yes,
+                   decisions_[i]);
       continue;
     }
     const std::int64_t at = state.line(part.shard->params.algorithm, now_);
-    if (part.added && fresh(part.shard->params, part.slot->cell, at))
-      part.shard->erase(part.slot, state.keys);
+    if (part.added && fresh(part.shard->params, *part.place.cell, at))
+      part.shard->erase(part.place.slot, state.keys);
   }
 }
 

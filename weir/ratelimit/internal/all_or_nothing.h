@@ -12,7 +12,7 @@
 #include <span>
 
 #include "weir/base/hash.h"
-#include "weir/ratelimit/internal/shard.h"
+#include "weir/ratelimit/internal/keyed_state.h"
 #include "weir/ratelimit/keyed_limiter.h"
 
 namespace weir::ratelimit::internal {
@@ -29,7 +29,7 @@ class AllOrNothing {
   struct Part {
     base::Hash128 key;
     Shard* shard = nullptr;
-    Slot* slot = nullptr;
+    Place place;
     bool added = false;
   };
 

@@ -26,6 +26,13 @@ struct Cell {
 };
 static_assert(sizeof(Cell) == 48);
 
+inline void reset(Cell& cell) noexcept {
+  cell.newest.store(0);
+  cell.meta.store(0);
+  cell.block = kNoBlock;
+  for (std::uint32_t& word : cell.inline_) word = 0;
+}
+
 // Blocks of one size, in chunks of about a page. A block's number is never 0. Freed blocks are used again;
 // chunks go back only with reset(). Not thread-safe: used under the lock of its owner.
 class Slab {

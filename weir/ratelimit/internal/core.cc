@@ -138,6 +138,22 @@ void export_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, Ev
   opened(p, cell, slab, now, [&](const auto& window) { window.export_events(out); });
 }
 
+bool counts(const Params& p, std::int64_t age_ns) noexcept {
+  switch (p.algorithm) {
+    case Algorithm::automatic:
+    case Algorithm::exact_window:
+    case Algorithm::fixed_window:
+      return age_ns < p.window_ns;
+    case Algorithm::segmented_window:
+      return age_ns < p.window_ns + p.segment_ns;
+    case Algorithm::gcra:
+    case Algorithm::token_bucket:
+    case Algorithm::concurrency:
+      return true;
+  }
+  return true;
+}
+
 void import_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, const Events& events) noexcept {
   for (const Event& event : events) {
     if (event.units == 0) continue;

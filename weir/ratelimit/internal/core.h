@@ -31,6 +31,8 @@ void describe(const Params& p, Cell& cell, Slab& slab, std::int64_t now, Decisio
 bool fresh(const Params& p, const Cell& cell, std::int64_t now) noexcept;
 
 void export_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, Events& out);
+// Does a booking of that age still matter?
+bool counts(const Params& p, std::int64_t age_ns) noexcept;
 // Books what is still in the window at `now` into an empty cell.
 void import_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, const Events& events) noexcept;
 

@@ -52,6 +52,11 @@ Params make_params(const Policy& policy) {
   return p;
 }
 
+bool same_shape(const Params& a, const Params& b) noexcept {
+  return a.algorithm == b.algorithm && a.limit == b.limit && a.window_ns == b.window_ns &&
+         a.shown_limit == b.shown_limit && a.segments == b.segments;
+}
+
 void FastParams::store(const Params& p) noexcept {
   const bool never = p.count_rejected || p.shadow || p.algorithm == Algorithm::token_bucket;
   head.store(std::uint64_t{static_cast<std::uint8_t>(p.algorithm)} | std::uint64_t{p.shift} << 8 |

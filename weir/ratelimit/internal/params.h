@@ -40,6 +40,8 @@ struct Params {
 };
 
 Params make_params(const Policy& policy);
+// Do cells mean the same under both?
+bool same_shape(const Params& a, const Params& b) noexcept;
 
 // A moment in ticks, both ways.
 struct Instant {

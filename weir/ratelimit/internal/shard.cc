@@ -22,6 +22,11 @@ void Shard::set_params(const Params& next) {
                     next.algorithm == Algorithm::fixed_window);
 }
 
+void Shard::set_flags(const Params& next) {
+  params = next;
+  fast.store(next);
+}
+
 std::uint8_t Shard::tag(std::uint32_t i) const noexcept {
   return static_cast<std::uint8_t>(tags_[i / 8] >> (i % 8 * 8));
 }
@@ -118,10 +123,7 @@ Slot* Shard::add(const base::Hash128& key, std::int64_t now, Keys& keys,
   std::uint32_t i = bucket * kWays;
   while (tag(i) != 0) ++i;
   Slot* slot = &slots_[i];
-  slot->cell.newest.store(0);
-  slot->cell.meta.store(0);
-  slot->cell.block = kNoBlock;
-  std::fill(std::begin(slot->cell.inline_), std::end(slot->cell.inline_), 0);
+  reset(slot->cell);
   if (horizon > now) charge(params, slot->cell, slab, horizon, 0);  // (3)
   slot->low.store(key.low);
   slot->high.store(key.high);

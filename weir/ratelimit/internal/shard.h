@@ -63,7 +63,8 @@ class alignas(kCacheLine) Shard {
   // Zeroed memory that outlives the shard: buckets * 16 slots and tag bytes, cells of the sketch.
   void use(Slot* slots, std::uint64_t* tags, std::uint32_t buckets, std::span<std::uint32_t> sketch_cells,
            std::uint32_t sketch_width) noexcept;
-  void set_params(const Params& params);  // forgets blocks; the table must be empty or exported
+  void set_params(const Params& next);  // forgets blocks; the table must be empty or exported
+  void set_flags(const Params& next);   // of one shape with the present ones: cells stay as they are
 
   Slot* find(const base::Hash128& key) const noexcept {
     const Home home = home_of(key);
