@@ -106,5 +106,54 @@ TEST_F(AccessLog, IsWholeAfterTheEnd) {
   EXPECT_EQ(gateway.access_log().size(), 200U);
 }
 
+// The log may go to standard output, where lines of nothing else stand, or nowhere.
+TEST(AccessLogTargets, AreStandardOutputOrNone) {
+  const TemporaryFolder folder;
+  for (const bool on : {true, false}) {
+    const std::uint16_t port = free_port();
+    const std::string path = folder.write(
+        "weir.yaml", "listen: 127.0.0.1:" + std::to_string(port) + (on ? "" : "\naccess_log: off") +
+                         "\nroutes: [{path: /*, respond: {status: 200}}]\n");
+    Process gateway({weir_binary(), "run", path});
+    ASSERT_TRUE(eventually([&] { return !gateway.running() || get(port, "/").status == 200; }))
+        << gateway.err();
+    EXPECT_EQ(get(port, "/last").status, 200);
+    gateway.signal(SIGTERM);
+    EXPECT_EQ(gateway.wait(), 0) << gateway.err();
+    const std::string out = gateway.out();
+    EXPECT_EQ(out.find("\"/last\"") != std::string::npos, on) << out;
+    std::size_t lines = 0;
+    for (std::size_t from = 0, end; (end = out.find('\n', from)) != std::string::npos;
+         from = end + 1, ++lines)
+      EXPECT_TRUE(Json::parse(out.substr(from, end - from))) << out.substr(from, end - from);
+    EXPECT_EQ(lines > 0, on);
+  }
+}
+
+// A query parameter that is to be redacted never reaches the log; the request itself keeps it.
+TEST(AccessLogTargets, RedactParameters) {
+  Origin origin;
+  const std::uint16_t port = free_port();
+  const TemporaryFolder folder;
+  const std::string path =
+      folder.write("weir.yaml", with(R"(
+    listen: 127.0.0.1:$PORT
+    access_log: {to: access.log, redact: [token]}
+    upstreams: {origin: {endpoints: [$ORIGIN]}}
+    routes: [{path: /*, upstream: origin}]
+  )",
+                                     {{"PORT", std::to_string(port)}, {"ORIGIN", origin.url()}}));
+  Process gateway({weir_binary(), "run", path});
+  ASSERT_TRUE(eventually([&] { return !gateway.running() || get(port, "/").status == 200; }))
+      << gateway.err();
+  EXPECT_EQ(get(port, "/a?token=hush-hush&b=1").status, 200);
+  EXPECT_EQ(origin.last().target, "/a?token=hush-hush&b=1");
+  gateway.signal(SIGTERM);
+  EXPECT_EQ(gateway.wait(), 0) << gateway.err();
+  const std::string log = read_file(folder.file("access.log"));
+  EXPECT_NE(log.find("/a"), std::string::npos) << log;
+  EXPECT_EQ(log.find("hush-hush"), std::string::npos) << log;
+}
+
 }  // namespace
 }  // namespace weir::testing

@@ -120,6 +120,7 @@ bool Call::reply(int status, std::string_view body, const Fields& fields) {
   if (!bodiless) text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
   text += "\r\n";
   if (!bodiless && seen_.method != "HEAD") text += body;
+  origin_.note_end(*this);
   return send(text);
 }
 
@@ -201,7 +202,7 @@ bool Origin::serve_one(Served& served, std::string& buffer, int number) {
   behaviour_of(call.seen_.path)(call);
   // A body that the behaviour left unread would look like the next request.
   if (call.keep_ && !call.body_read_ && !call.read_body()) call.keep_ = false;
-  note_end();
+  note_end(call);
   return call.keep_ && served.socket;
 }
 
@@ -239,8 +240,9 @@ void Origin::note_body(const Call& call) {
   seen_[call.index_].body = call.seen_.body;
 }
 
-void Origin::note_end() {
+void Origin::note_end(Call& call) {
   const std::lock_guard lock(mutex_);
+  if (std::exchange(call.ended_, true)) return;
   --in_flight_;
   changed_.notify_all();
 }

@@ -97,6 +97,7 @@ class Call {
   std::string& buffer_;
   Seen seen_;
   std::size_t index_ = 0;  // in the Origin's list
+  bool ended_ = false;     // no longer counted as in flight
   bool body_read_ = false;
   bool keep_ = true;
 };
@@ -129,7 +130,8 @@ class Origin {
   bool wait_for_requests(std::string_view path, std::size_t count,
                          std::chrono::milliseconds bound = kPatience);
 
-  // Requests inside a behaviour now, and the most there ever were.
+  // Requests that have arrived and are not answered, and the most there ever were. An answer by reply() ends its
+  // request before its first byte is sent: whoever has read the answer finds it counted out.
   std::size_t in_flight() const;
   std::size_t peak_in_flight() const;
   bool wait_for_in_flight(std::size_t count, std::chrono::milliseconds bound = kPatience);
@@ -154,7 +156,7 @@ class Origin {
   Behaviour behaviour_of(const std::string& path) const;
   void note_begin(Call& call);
   void note_body(const Call& call);
-  void note_end();
+  void note_end(Call& call);
 
   Fd listener_;
   std::uint16_t port_ = 0;
