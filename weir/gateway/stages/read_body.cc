@@ -33,9 +33,10 @@ async::Task<Verdict> ReadBodyStage::admit_async(Exchange& exchange) {
     bool moved = false;
     const BodyState state = client.read_body(&moved);
     const std::string_view bytes = client.body_bytes();
-    const std::size_t room = static_cast<std::size_t>(request_buffer_) - exchange.body.size();
-    exchange.body.append(bytes.substr(0, room));
-    client.consume_body(std::min(room, bytes.size()));
+    const std::size_t taken =
+        std::min(static_cast<std::size_t>(request_buffer_) - exchange.body.size(), bytes.size());
+    exchange.body.append(bytes.substr(0, taken));
+    client.consume_body(taken);
     if (state == BodyState::gone || client.gone()) {
       exchange.record.client_gone = true;
       exchange.refuse(name(), Problem::bad_request, "the client went away");
@@ -48,7 +49,8 @@ async::Task<Verdict> ReadBodyStage::admit_async(Exchange& exchange) {
       co_return Verdict::refuse;
     }
     if (state == BodyState::done || exchange.body.size() == request_buffer_) co_return Verdict::proceed;
-    if (moved) continue;
+    // What was taken made room: more may lie there, and no event will say so again.
+    if (moved || taken > 0) continue;
     const io::Wake wake = co_await exchange.waiter->wait(watch.read_deadline());
     watch.observe(true);
     if (wake == io::Wake::cancelled || watch.read_stalled()) {
