@@ -47,6 +47,7 @@ TEST_P(Drain, FinishesWhatRunsAndRefusesWhatIsNew) {
   EXPECT_EQ(answer.status, 200) << answer;
   EXPECT_EQ(answer.body, "held");
   EXPECT_TRUE(running.ended_by_peer());
+  running.close();
   EXPECT_EQ(gateway.process().wait(), 0) << gateway.process().err();
   EXPECT_EQ(gateway.access_log().size(), 2U);
   EXPECT_EQ(gateway.wait_for_log([](const Json& line) { return line["path"].text() == "/hold"; })["status"]
@@ -79,6 +80,7 @@ TEST(Lifecycle, IsNotReadyWhileItDrains) {
   EXPECT_EQ(gateway.admin("/livez").status, 200);
   gate.open();
   EXPECT_EQ(running.read().status, 200);
+  running.close();
   EXPECT_EQ(gateway.process().wait(), 0);
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 
 namespace weir::testing {
@@ -80,6 +81,10 @@ Gateway::Gateway(std::string_view configuration, GatewayOptions options)
       std::make_unique<Process>(std::vector<std::string>{weir_binary(), "run", path_}, options_.environment);
   if (!options_.wait_until_ready) return;
   const bool ready = eventually([this] { return !process_->running() || admin("/readyz").status == 200; });
+  if (process_->wait(std::chrono::milliseconds{0}) == 127) {
+    std::fprintf(stderr, "no program %s: build it, or name another in WEIR_BINARY\n", weir_binary().c_str());
+    std::exit(2);  // every other test would only wait in vain
+  }
   if (!ready || !process_->running())
     ADD_FAILURE() << "the gateway does not come up\n"
                   << read_file(path_) << "\nIts standard error:\n"
