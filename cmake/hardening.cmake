@@ -5,7 +5,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports restrict and overread findings inside libstdc++'s own strings at -O2 (GCC bugs 105329, 105651).
   add_compile_options(-Wno-restrict -Wno-stringop-overread -Wno-stringop-overflow -Wno-array-bounds)
 endif()
-add_compile_options(-fstack-protector-strong -fno-omit-frame-pointer)
+add_compile_options(-fstack-protector-strong $<$<CONFIG:Debug>:-fno-omit-frame-pointer>)
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
   add_compile_options(-fcf-protection)
 endif()

@@ -82,9 +82,12 @@ void Exchange::destroy_slot(std::size_t index) noexcept {
 }
 
 void Exchange::set_request_field(http::Name id_of_name, std::string_view name, std::string_view value) {
-  request.fields.remove_if([&](const http::Field& field) {
-    return id_of_name != http::Name::other ? field.id == id_of_name : base::iequals(field.name, name);
-  });
+  const bool known = id_of_name != http::Name::other;
+  if (!known || request.fields.has(id_of_name)) {
+    request.fields.remove_if([&](const http::Field& field) {
+      return known ? field.id == id_of_name : base::iequals(field.name, name);
+    });
+  }
   request.fields.add({name, value, id_of_name, false});
 }
 

@@ -89,9 +89,15 @@ RateLimitStage::Key RateLimitStage::key_of(Exchange& exchange, const Limit& limi
 }
 
 Verdict RateLimitStage::admit(Exchange& exchange) {
-  std::array<ratelimit::Charge, ratelimit::kChargesMax> charges;
-  std::array<ratelimit::LimitReport, ratelimit::kChargesMax> reports;
-  std::array<ratelimit::Decision, ratelimit::kChargesMax> decisions;
+  // Nearly every route has one limit; the arrays for all that are possible would take longer to clear than it to decide.
+  return limits_.size() == 1 ? decide<1>(exchange) : decide<ratelimit::kChargesMax>(exchange);
+}
+
+template <std::size_t kMost>
+Verdict RateLimitStage::decide(Exchange& exchange) {
+  std::array<ratelimit::Charge, kMost> charges;
+  std::array<ratelimit::LimitReport, kMost> reports;
+  std::array<ratelimit::Decision, kMost> decisions;
   std::size_t count = 0;
   for (const Limit& limit : limits_) {
     std::string_view key;
@@ -103,9 +109,7 @@ Verdict RateLimitStage::admit(Exchange& exchange) {
         return Verdict::refuse;
       }
       // Those without a key are counted by address, apart from any key that looks like one.
-      std::string fallback("\0ip", 3);
-      fallback.append(ip_key(exchange));
-      key = exchange.arena.keep(fallback);
+      key = exchange.arena.concat({std::string_view("\0ip", 3), ip_key(exchange)});
     }
     charges[count].limiter = limit.limiter.get();
     charges[count].key = key;

@@ -35,6 +35,8 @@ class RateLimitStage final : public Stage {
  private:
   enum class Key : std::uint8_t { present, missing };
 
+  template <std::size_t kMost>
+  Verdict decide(Exchange& exchange);
   // The key's bytes, in the arena or in a view of the request.
   Key key_of(Exchange& exchange, const Limit& limit, std::string_view* key) const;
   Key part_of(Exchange& exchange, const config::KeyPart& part, std::string_view* text) const;
