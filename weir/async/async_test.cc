@@ -123,7 +123,8 @@ constexpr int kChain = 100'000;
 constexpr int kChain = 1'000;
 #endif
 
-// Control is handed over, not stacked: 100,000 awaits one after the other, and as deep, use no more stack than one.
+// Control is handed over, not stacked: 100,000 awaits one after the other, and as deep, use no more stack
+// than one.
 TEST(Task, SymmetricTransfer) {
   struct Body {
     static Task<void> run() {
@@ -218,7 +219,8 @@ TEST(CancelSource, CallsEachHookOnce) {
   EXPECT_EQ(log, "abc");
 }
 
-// Children are cancelled with their parent, not the other way round; a child of the cancelled is born cancelled.
+// Children are cancelled with their parent, not the other way round; a child of the cancelled is born
+// cancelled.
 TEST(CancelSource, Tree) {
   CancelSource root;
   CancelSource left(&root), right(&root), leaf(&left);

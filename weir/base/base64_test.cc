@@ -62,8 +62,8 @@ TEST(Base64, EveryShortInputRoundTrips) {
   }
 }
 
-// Exactly the texts that encoding produces are accepted: every text of up to five of these characters that decodes is
-// the encoding of what it decodes to.
+// Exactly the texts that encoding produces are accepted: every text of up to five of these characters that
+// decodes is the encoding of what it decodes to.
 TEST(Base64, AcceptsExactlyWhatItProduces) {
   const std::string alphabet = "ABQgw/+-_= \n";
   std::size_t standard = 0, url = 0;
@@ -84,8 +84,8 @@ TEST(Base64, AcceptsExactlyWhatItProduces) {
       }
     }
   }
-  // And none is missing: seven of the characters belong to each alphabet. The last one before the padding must have
-  // zero in its four or two lowest bits.
+  // And none is missing: seven of the characters belong to each alphabet. The last one before the padding
+  // must have zero in its four or two lowest bits.
   const auto zero_bits = [](std::string_view characters, std::string_view all, std::size_t mask) {
     std::size_t n = 0;
     for (const char c : characters) n += (all.find(c) & mask) == 0 ? 1 : 0;

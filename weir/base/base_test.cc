@@ -249,7 +249,8 @@ TEST(Random, Chance) {
 
 // ---- Ring
 
-// A queue that refuses what it has no room for. Compared with a deque, for capacities that are and are not powers of two.
+// A queue that refuses what it has no room for. Compared with a deque, for capacities that are and are not
+// powers of two.
 TEST(Ring, AgreesWithADeque) {
   for (const std::size_t capacity :
        {std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{8}, std::size_t{100}}) {

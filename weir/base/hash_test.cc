@@ -10,7 +10,8 @@
 namespace weir::base {
 namespace {
 
-// FNV's reference vectors (Noll, test_fnv.c). At compile time: whoever changes the hash changes every assignment.
+// FNV's reference vectors (Noll, test_fnv.c). At compile time: whoever changes the hash changes every
+// assignment.
 static_assert(fnv1a32("") == 0x811c9dc5U);
 static_assert(fnv1a32("a") == 0xe40c292cU);
 static_assert(fnv1a32("b") == 0xe70c2de5U);
@@ -58,8 +59,8 @@ TEST(Fmix32, IsABijection) {
   }
 }
 
-// The slow twin: SipHash as the paper draws it, byte by byte, with any number of rounds. It must give the paper's own
-// vectors for 2-4 before it may judge 1-3.
+// The slow twin: SipHash as the paper draws it, byte by byte, with any number of rounds. It must give the
+// paper's own vectors for 2-4 before it may judge 1-3.
 class SipTwin {
  public:
   SipTwin(int c, int d, const std::vector<std::uint8_t>& key)

@@ -70,8 +70,8 @@ IpAddress random_ip(Random& random) {
 
 bool bit(const IpAddress& address, unsigned i) { return (address.bytes()[i / 8] >> (7 - i % 8) & 1) != 0; }
 
-// masked() keeps the first bits and clears the others; a block contains who shares them. Compared bit by bit, for
-// every prefix length.
+// masked() keeps the first bits and clears the others; a block contains who shares them. Compared bit by bit,
+// for every prefix length.
 TEST(Cidr, AgreesWithBits) {
   Random random(4);
   for (int trial = 0; trial < 500; ++trial) {

@@ -62,8 +62,8 @@ TEST(Strings, Split) {
   EXPECT_EQ(split("abc", ','), Pieces{"abc"});
 }
 
-// The slow twin of the edit distance, straight from its definition: insert, delete, change, swap neighbours; what was
-// swapped is not touched again.
+// The slow twin of the edit distance, straight from its definition: insert, delete, change, swap neighbours;
+// what was swapped is not touched again.
 std::size_t distance(std::string_view a, std::string_view b) {
   if (a.empty() || b.empty()) return a.size() + b.size();
   std::size_t best = std::min(distance(a.substr(1), b), distance(a, b.substr(1))) + 1;

@@ -1,10 +1,10 @@
 // c-ares keeps the protocol, retries and the search list; this file gives it descriptors, time and owners.
 //
-//   (1) Two channels: one that only reads the hosts file (and so answers inside the call), one that only asks DNS.
-//       An answer's origin decides its TTL, and c-ares does not tell it.
-//   (2) A Query is owned by c-ares: its callback comes exactly once for each ares_getaddrinfo, at the latest from
-//       ares_destroy. Query and Wait know each other; whichever goes first clears the other's pointer. So the
-//       coroutine may be destroyed, or its deadline may pass, while the query is on its way.
+//   (1) Two channels: one that only reads the hosts file (and so answers inside the call), one that only asks
+//       DNS. An answer's origin decides its TTL, and c-ares does not tell it.
+//   (2) A Query is owned by c-ares: its callback comes exactly once for each ares_getaddrinfo, at the latest
+//       from ares_destroy. Query and Wait know each other; whichever goes first clears the other's pointer.
+//       So the coroutine may be destroyed, or its deadline may pass, while the query is on its way.
 //   (3) After each call into c-ares the timer is armed for ares_timeout(), which tells the next retry.
 #include "weir/io/cares_resolver.h"
 

@@ -1,13 +1,14 @@
 // CaresResolver: names through /etc/hosts and DNS, on an EpollReactor, without blocking its worker.
 //
-// The hosts file is asked first (it is read anew for each look-up, so an edit counts at once), then the servers of
-// /etc/resolv.conf, which is read when the resolver is made, with its search list. A and AAAA are asked together;
-// addresses of a family to which this machine has no route are left out, unless nothing else is there: a name with
-// both would otherwise fail every second attempt on a machine without IPv6. The order is that of RFC 6724.
+// The hosts file is asked first (it is read anew for each look-up, so an edit counts at once), then the
+// servers of /etc/resolv.conf, which is read when the resolver is made, with its search list. A and AAAA are
+// asked together; addresses of a family to which this machine has no route are left out, unless nothing else
+// is there: a name with both would otherwise fail every second attempt on a machine without IPv6. The order
+// is that of RFC 6724.
 //
-// One a worker, on the worker's thread; it must be gone before the reactor. Destroying a coroutine that waits in
-// resolve() is safe; the query then ends by itself. At most kInFlightMax queries, kAddressesMax addresses an answer.
-// Nothing is cached here: whoever asks keeps the answer for its TTL.
+// One a worker, on the worker's thread; it must be gone before the reactor. Destroying a coroutine that waits
+// in resolve() is safe; the query then ends by itself. At most kInFlightMax queries, kAddressesMax addresses
+// an answer. Nothing is cached here: whoever asks keeps the answer for its TTL.
 #ifndef WEIR_IO_CARES_RESOLVER_H_
 #define WEIR_IO_CARES_RESOLVER_H_
 

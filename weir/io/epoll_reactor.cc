@@ -1,20 +1,22 @@
-// The idea: with EPOLLET the kernel tells of a change once, so the flags of a stream can stand for the socket's state
-// between two changes, and system calls whose answer the flags already know are left out.
+// The idea: with EPOLLET the kernel tells of a change once, so the flags of a stream can stand for the
+// socket's state between two changes, and system calls whose answer the flags already know are left out.
 //
-//   (1) A read that gives fewer bytes than asked for has emptied the socket. Whatever arrives afterwards, bytes or
-//       FIN, is a new edge; whatever arrived before it and is not yet delivered still stands in epoll's list. So the
-//       flag can be cleared without a second recv that says EAGAIN. The one exception: when the FIN's event has been
-//       delivered already (kHangup), no further edge will come, and the end must be read: the flag stays.
-//   (2) A write that takes fewer bytes than offered has filled the socket, and the kernel has noted that somebody
-//       waits for room (SOCK_NOSPACE): the next edge comes when there is some.
-//   (3) Registration includes EPOLLOUT for good. An edge caused by incoming bytes therefore also says "writable";
-//       that half is dropped where the stream knows it (kWritable set), or every request would wake twice.
+//   (1) A read that gives fewer bytes than asked for has emptied the socket. Whatever arrives afterwards,
+//       bytes or FIN, is a new edge; whatever arrived before it and is not yet delivered still stands in
+//       epoll's list. So the flag can be cleared without a second recv that says EAGAIN. The one exception:
+//       when the FIN's event has been delivered already (kHangup), no further edge will come, and the end
+//       must be read: the flag stays.
+//   (2) A write that takes fewer bytes than offered has filled the socket, and the kernel has noted that
+//       somebody waits for room (SOCK_NOSPACE): the next edge comes when there is some.
+//   (3) Registration includes EPOLLOUT for good. An edge caused by incoming bytes therefore also says
+//       "writable"; that half is dropped where the stream knows it (kWritable set), or every request would
+//       wake twice.
 //   (4) events_[next_event_ .. event_count_) are the undelivered ones. Destroying anything that is registered
-//       clears its entries there (forget), so a tag that is delivered is alive. Work mostly runs after the batch,
-//       when that search is over nothing.
+//       clears its entries there (forget), so a tag that is delivered is alive. Work mostly runs after the
+//       batch, when that search is over nothing.
 //
-// A peer that sends urgent data can make a read stop at its mark with bytes behind it; it only delays itself until
-// its next segment, and timeouts bound that.
+// A peer that sends urgent data can make a read stop at its mark with bytes behind it; it only delays itself
+// until its next segment, and timeouts bound that.
 //
 // Proved in epoll_reactor_test.cc, and by the conformance suite that runs the same tests on SimulatedReactor.
 #include "weir/io/epoll_reactor.h"
@@ -281,7 +283,7 @@ Result<std::unique_ptr<Stream>> EpollListener::accept() noexcept {
       switch (errno) {
         case EAGAIN:
           return std::unique_ptr<Stream>{};
-        // The client's doing, already in the queue when we came; accept(2) lists them. The next one may be good.
+        // The client's doing, in the queue before we came; accept(2) lists them. The next one may be good.
         case EINTR:
         case ECONNABORTED:
         case EPROTO:
@@ -377,7 +379,7 @@ Result<std::unique_ptr<Stream>> EpollReactor::connect(const Address& address) {
     if (error != EINTR) break;
   }
   auto stream = std::make_unique<EpollStream>(*this, fd, address, error);
-  // Also what has failed already is added: epoll reports the dead socket, and its user learns of it as always.
+  // Also what has failed already is added: epoll reports the dead socket, and its user learns as always.
   if (const int number = add(fd, kStreamEvents, stream->tag()); number != 0)
     return Error::from_errno(number, "epoll_ctl");
   return std::unique_ptr<Stream>(std::move(stream));
@@ -418,7 +420,8 @@ void EpollReactor::run() {
   stopped_.store(false, std::memory_order_relaxed);  // may be run again
 }
 
-// Counted from now_, the beginning of the last turn: saves a clock read, and timers are late by a turn's length at most.
+// Counted from now_, the beginning of the last turn: saves a clock read, and timers are late by a turn's
+// length at most.
 int EpollReactor::wait_ms() const noexcept {
   if (has_ready()) return 0;
   const TimePoint due = timers_.next_due();

@@ -1,14 +1,16 @@
 // EpollReactor: the event loop of a worker on Linux epoll, edge-triggered.
 //
-// Every socket is registered once, for everything, when it is made, and never again: no epoll_ctl on the way of a
-// request. What may be tried is remembered in the stream's flags (stream.h), so a read that is known to give nothing
-// and the read that would only confirm "no more" are not made at all. A proxied request thus costs two recv, two
-// send, and its share of one epoll_wait for up to kBatch events.
+// Every socket is registered once, for everything, when it is made, and never again: no epoll_ctl on the way
+// of a request. What may be tried is remembered in the stream's flags (stream.h), so a read that is known to
+// give nothing and the read that would only confirm "no more" are not made at all. A proxied request thus
+// costs two recv, two send, and its share of one epoll_wait for up to kBatch events.
 //
-// One turn: wait; read the clock once; deliver the events; run what became ready; fire timers; run posted work.
+// One turn: wait; read the clock once; deliver the events; run what became ready; fire timers; run posted
+// work.
 //
-// Lifetime: streams, listeners, watches and armed timers must be gone before their reactor. A stream may be destroyed
-// at any time, also by the event of another stream of the same batch: the rest of the batch is searched for it.
+// Lifetime: streams, listeners, watches and armed timers must be gone before their reactor. A stream may be
+// destroyed at any time, also by the event of another stream of the same batch: the rest of the batch is
+// searched for it.
 //
 // One thread runs it; post() and stop() may be called from any. Memory: 9.5 KiB a reactor, 64 bytes a stream.
 #ifndef WEIR_IO_EPOLL_REACTOR_H_
@@ -96,8 +98,9 @@ class EpollReactor::FdSink {
   ~FdSink() = default;
 };
 
-// Watches a descriptor that somebody else owns: a resolver's socket, a signalfd. Level-triggered: on_fd() comes again
-// in each turn until the cause is gone. Destroy it, or want(false, false), before the descriptor is closed.
+// Watches a descriptor that somebody else owns: a resolver's socket, a signalfd. Level-triggered: on_fd()
+// comes again in each turn until the cause is gone. Destroy it, or want(false, false), before the descriptor
+// is closed.
 class EpollReactor::FdWatch {
  public:
   FdWatch(EpollReactor& reactor, int fd, FdSink& sink) noexcept : reactor_(reactor), fd_(fd), sink_(sink) {}

@@ -123,7 +123,8 @@ TEST_F(EpollReactorTest, SocketsAreSetUp) {
 TEST_F(EpollReactorTest, DescriptorsRunOut) {
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  // First once with descriptors to spare: UBSan looks at types through a pipe when it sees them for the first time.
+  // First once with descriptors to spare: UBSan looks at types through a pipe when it sees them for the first
+  // time.
   const auto first = std::move(*reactor->connect(listener->local()));
   until([&] { return !doorman.accepted.empty(); });
   doorman.accepted.clear();
@@ -178,7 +179,8 @@ TEST_F(EpollReactorTest, AClientThatLeavesBeforeAccept) {
                           [&](const auto& stream) { return stream->peer() == stays->local(); }));
 }
 
-// A foreign descriptor is watched by level: the event comes again until the cause is gone, and no more after that.
+// A foreign descriptor is watched by level: the event comes again until the cause is gone, and no more after
+// that.
 TEST_F(EpollReactorTest, ForeignDescriptors) {
   class Sink final : public EpollReactor::FdSink {
    public:
@@ -225,7 +227,7 @@ TEST_F(EpollReactorTest, ForeignDescriptors) {
   ::close(file);
 }
 
-// Reads and writes whose answer is known make no system call: they leave errno alone, also on a dead descriptor.
+// Reads and writes whose answer is known make no system call: one that would block would set errno.
 TEST_F(EpollReactorTest, KnownAnswersNeedNoSystemCall) {
   const auto client = std::move(*reactor->connect(listener->local()));
   until([&] { return !doorman.accepted.empty() && client->may_write(); });

@@ -1,7 +1,7 @@
 // What the engine itself costs: timers, wakes, turns, and an echo over loopback beside the bare system calls.
 //
-// BM_EchoBare is the floor: the same number of epoll_wait, recv and send calls in a plain loop. BM_EchoStream is the
-// reactor with two coroutines. Only their ratio means anything on a shared machine.
+// BM_EchoBare is the floor: the same number of epoll_wait, recv and send calls in a plain loop. BM_EchoStream
+// is the reactor with two coroutines. Only their ratio means anything on a shared machine.
 #include <benchmark/benchmark.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -102,7 +102,8 @@ async::Task<void> wait_for_ever(Waiter& waiter, Deadline deadline) {
   for (;;) co_await waiter.wait(deadline);
 }
 
-// An event, the ready list, the coroutine's resumption and its next wait, with a deadline that is armed already.
+// An event, the ready list, the coroutine's resumption and its next wait, with a deadline that is armed
+// already.
 void BM_WaiterWake(benchmark::State& state) {
   ReadyLoop loop;
   Waiter waiter(loop);

@@ -1,5 +1,5 @@
-// The rules of Reactor, Listener and Stream, run on both implementations. What holds here is what code above io/ may
-// rely on, whichever network it is given.
+// The rules of Reactor, Listener and Stream, run on both implementations. What holds here is what code above
+// io/ may rely on, whichever network it is given.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -414,7 +414,8 @@ TYPED_TEST(ReactorConformance, BothSidesFinish) {
   EXPECT_EQ(last, IoStatus::end);
 }
 
-// A writer that is not read is refused in the end, told when there is room again, and every byte arrives once.
+// A writer that is not read is refused in the end, told when there is room again, and every byte arrives
+// once.
 TYPED_TEST(ReactorConformance, BackPressure) {
   this->join();
   std::string sent;
@@ -445,7 +446,8 @@ TYPED_TEST(ReactorConformance, BackPressure) {
   EXPECT_TRUE(got == sent);
 }
 
-// Two programs that write and read in random sizes at once, then finish: both get exactly what the other wrote.
+// Two programs that write and read in random sizes at once, then finish: both get exactly what the other
+// wrote.
 TYPED_TEST(ReactorConformance, RandomTrafficBothWays) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -693,7 +695,8 @@ TYPED_TEST(ReactorConformance, WaiterWakesByEvent) {
   this->server->watch(nullptr);
 }
 
-// A wait ends at its deadline, not before, also when an earlier one was armed; a passed deadline ends it at once.
+// A wait ends at its deadline, not before, also when an earlier one was armed; a passed deadline ends it at
+// once.
 TYPED_TEST(ReactorConformance, WaiterTimesOut) {
   auto& reactor = this->network.reactor;
   Waiter waiter(reactor);
@@ -736,7 +739,8 @@ TYPED_TEST(ReactorConformance, WaiterIsCancelled) {
   EXPECT_EQ(wakes, (std::vector<Wake>{Wake::cancelled, Wake::cancelled}));
 }
 
-// Whoever waits may be destroyed there, with its waiter: by hand, when an event is on its way, when it is ready.
+// Whoever waits may be destroyed there, with its waiter: by hand, when an event is on its way, when it is
+// ready.
 TYPED_TEST(ReactorConformance, WaiterIsDestroyedWhileWaiting) {
   this->join();
   struct Waiting {

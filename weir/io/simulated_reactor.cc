@@ -1,13 +1,14 @@
-// The network is a set of connections of two pipes each, and one queue of events ordered by moment and by the order
-// in which they were caused. Nothing else decides what comes next: no address of an object, no hash order.
+// The network is a set of connections of two pipes each, and one queue of events ordered by moment and by the
+// order in which they were caused. Nothing else decides what comes next: no address of an object, no hash
+// order.
 //
 //   (1) Side 0 of a connection has connected, side 1 was accepted. pipes[i] carries what side i writes.
-//   (2) A pipe keeps order: nothing arrives before what was sent earlier (last_arrival). Only RST overtakes, as it
-//       does where the sender drops its queue.
-//   (3) on_the_way + unread never exceeds Faults::buffer. A writer that found no room is told when at least a third
-//       is free again (Linux' rule, so that a slow reader does not wake it for each byte).
-//   (4) Events refer to a connection by shared_ptr and to its ends through Connection::ends, null once destroyed:
-//       an event that comes too late finds nobody and changes nothing.
+//   (2) A pipe keeps order: nothing arrives before what was sent earlier (last_arrival). Only RST overtakes,
+//       as it does where the sender drops its queue.
+//   (3) on_the_way + unread never exceeds Faults::buffer. A writer that found no room is told when at least a
+//       third is free again (Linux' rule, so that a slow reader does not wake it for each byte).
+//   (4) Events refer to a connection by shared_ptr and to its ends through Connection::ends, null once
+//       destroyed: an event that comes too late finds nobody and changes nothing.
 #include "weir/io/simulated_reactor.h"
 
 #include <algorithm>
@@ -176,11 +177,11 @@ IoResult SimulatedStream::write(std::span<const iovec> pieces) noexcept {
   if (reactor_.chance(connection_->faults.short_write)) n = 1 + reactor_.random_.below(n);
   if (n < bytes.size()) {
     clear_ready(kWritable);
-    if (n < room)
-      reactor_.tell_writable(connection_,
-                             side_);  // short by chance: there is room, so no reader will make any
-    else
+    if (n < room) {  // short by chance: there is room, so no reader will make any
+      reactor_.tell_writable(connection_, side_);
+    } else {
       pipe.writer_waits = true;
+    }
     bytes.resize(n);
   }
   reactor_.note("write", *connection_, n);
@@ -300,7 +301,8 @@ bool SimulatedReactor::turn() {
   return true;
 }
 
-// What these events cause comes in a later turn, even without latency: one epoll_wait does not see its own effects.
+// What these events cause comes in a later turn, even without latency: one epoll_wait does not see its own
+// effects.
 void SimulatedReactor::deliver_events() {
   const std::uint64_t end = next_event_;
   while (!events_.empty()) {
@@ -569,8 +571,8 @@ void SimulatedReactor::close(const ConnectionPtr& connection, int side, bool abo
   connection->closed[index(side)] = true;
   note("close", *connection, static_cast<std::uint64_t>(side));
   if (connection->reset[index(side)]) return;
-  // RFC 2525 2.17, and Linux: whoever closes with unread bytes tells the peer that they were lost. And a handshake
-  // that nobody waits for any more is answered with RST.
+  // RFC 2525 2.17, and Linux: whoever closes with unread bytes tells the peer that they were lost. And a
+  // handshake that nobody waits for any more is answered with RST.
   if (abort || (side == 0 && !connection->established) || !connection->pipes[index(1 - side)].unread.empty())
     send_rst(connection, 1 - side);
   else

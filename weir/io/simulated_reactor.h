@@ -1,8 +1,9 @@
 // SimulatedReactor: the same loop and network in memory, with virtual time, under a seed.
 //
-// Both ends of every connection live on it: what is tested, its clients and its upstreams are coroutines side by side
-// on one thread. Time moves only from event to event, so an hour of timeouts passes in microseconds, and all chance
-// comes from one seeded generator: the same seed and the same program give the same run (digest() proves it).
+// Both ends of every connection live on it: what is tested, its clients and its upstreams are coroutines side
+// by side on one thread. Time moves only from event to event, so an hour of timeouts passes in microseconds,
+// and all chance comes from one seeded generator: the same seed and the same program give the same run
+// (digest() proves it).
 //
 //   SimulatedReactor reactor({.seed = 7, .faults = {.short_read = 200, .split = 200}});
 //   auto listener = reactor.listen(address, {});
@@ -11,10 +12,11 @@
 //   EXPECT_TRUE(reactor.run_until_idle(60s));
 //   EXPECT_EQ(reactor.open_streams(), 0u);
 //
-// The events are those of sockets, and one conformance suite runs on both reactors: edges; `hangup` when the peer's
-// FIN arrives, behind its bytes; `broken` when a RST does; a close with unread bytes sends RST, as Linux does; bytes
-// that arrive at a closed end are answered with RST; bytes sent before accept() wait in the backlog. What differs:
-// timers have no resolution here, they fire exactly when they are due, in the order of due times, then of arming.
+// The events are those of sockets, and one conformance suite runs on both reactors: edges; `hangup` when the
+// peer's FIN arrives, behind its bytes; `broken` when a RST does; a close with unread bytes sends RST, as
+// Linux does; bytes that arrive at a closed end are answered with RST; bytes sent before accept() wait in the
+// backlog. What differs: timers have no resolution here, they fire exactly when they are due, in the order of
+// due times, then of arming.
 //
 // Monotonic time never steps back, here or on a real machine; wall time does: step_wall().
 // Streams, listeners and armed timers must be gone before the reactor (checked).

@@ -268,7 +268,8 @@ TEST(SimulatedReactor, TimersRingExactly) {
   EXPECT_EQ(woke, start + hours{1} + Duration{7});
 }
 
-// run_for() moves time by exactly what it is told and does what falls into it; run_until_idle() says what is left.
+// run_for() moves time by exactly what it is told and does what falls into it; run_until_idle() says what is
+// left.
 TEST(SimulatedReactor, RunsForAGivenTime) {
   SimulatedReactor reactor(options(1));
   const TimePoint start = reactor.now();
@@ -466,8 +467,8 @@ TEST(SimulatedReactor, DescriptorsRunOut) {
   EXPECT_EQ(server.accepted, 1);
 }
 
-// What an event causes comes in a later turn, even without latency: two ends that answer each other in their events
-// do not keep a turn from ending.
+// What an event causes comes in a later turn, even without latency: two ends that answer each other in their
+// events do not keep a turn from ending.
 TEST(SimulatedReactor, ATurnDoesNotSeeItsOwnEffects) {
   class Bouncer final : public EventSink {
    public:

@@ -1,24 +1,26 @@
 // TimerWheel: the timers of one worker, O(1) to arm and to disarm, never early.
 //
-// Six levels of 64 slots over ticks of 2^20 ns (1.05 ms). Level 0 holds one tick a slot; a slot of level k spans 64^k
-// ticks. A timer stands at the level of the highest base-64 digit in which its tick differs from the wheel's
-// position, so it is always ahead of the position in its level, and no slot is ever shared by two turns of the wheel.
-// When the position reaches the start of a slot of a higher level, the timers in it move down (at most five times in
-// a timer's life, and hardly ever in practice: timers are armed lazily and most are disarmed before).
+// Six levels of 64 slots over ticks of 2^20 ns (1.05 ms). Level 0 holds one tick a slot; a slot of level k
+// spans 64^k ticks. A timer stands at the level of the highest base-64 digit in which its tick differs from
+// the wheel's position, so it is always ahead of the position in its level, and no slot is ever shared by two
+// turns of the wheel. When the position reaches the start of a slot of a higher level, the timers in it move
+// down (at most five times in a timer's life, and hardly ever in practice: timers are armed lazily and most
+// are disarmed before).
 //
-// Why 1 ms and not coarser: a limit of 5 ms (Redis) should not come 13 ms late, and with one bit a slot an empty
-// tick costs nothing. The levels reach 2^36 ticks, two years; what lies beyond waits in one more list.
+// Why 1 ms and not coarser: a limit of 5 ms (Redis) should not come 13 ms late, and with one bit a slot an
+// empty tick costs nothing. The levels reach 2^36 ticks, two years; what lies beyond waits in one more list.
 //
-//   (1) A timer fires in the first advance(now) with now >= its due time rounded up to a tick: never early, and less
-//       than one tick late plus what the caller's loop adds.
+//   (1) A timer fires in the first advance(now) with now >= its due time rounded up to a tick: never early,
+//       and less than one tick late plus what the caller's loop adds.
 //   (2) Timers fire in order of ticks; within one tick in the order in which they were armed.
 //   (3) A timer that is armed for a moment already past fires in the next advance(), never inside arm().
-//   (4) next_due() is never later than the earliest timer. It may be earlier (a timer was disarmed, or a slot of a
-//       higher level must be moved down): then advance() fires nothing and the next answer is better.
+//   (4) next_due() is never later than the earliest timer. It may be earlier (a timer was disarmed, or a slot
+//       of a higher level must be moved down): then advance() fires nothing and the next answer is better.
 //
-// arm: one count of leading zeros and a list insertion, a few ns. disarm is ListNode::unlink, which the wheel does
-// not notice. Memory: 6.2 KiB, whatever the number of timers. Not thread-safe. Checked against a sorted list in
-// timer_wheel_test.cc. After Varghese and Lauck, "Hashed and hierarchical timing wheels" (1987), scheme 7.
+// arm: one count of leading zeros and a list insertion, a few ns. disarm is ListNode::unlink, which the wheel
+// does not notice. Memory: 6.2 KiB, whatever the number of timers. Not thread-safe. Checked against a sorted
+// list in timer_wheel_test.cc. After Varghese and Lauck, "Hashed and hierarchical timing wheels" (1987),
+// scheme 7.
 #ifndef WEIR_IO_TIMER_WHEEL_H_
 #define WEIR_IO_TIMER_WHEEL_H_
 
@@ -40,8 +42,8 @@ class TimerWheel {
 
   // Inserts `timer`, which stands in no list, at timer.due().
   void schedule(async::Timer& timer) noexcept;
-  // Fires everything that is due at `now`, which must not lie before an earlier `now`. Timers may arm, disarm and
-  // destroy timers, themselves included.
+  // Fires everything that is due at `now`, which must not lie before an earlier `now`. Timers may arm, disarm
+  // and destroy timers, themselves included.
   void advance(TimePoint now) noexcept;
   // When to call advance() next; TimePoint::max() when no timer waits.
   TimePoint next_due() const noexcept {

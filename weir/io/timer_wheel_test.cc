@@ -74,7 +74,8 @@ TEST(TimerWheel, NeverEarlyAndLessThanATickLate) {
   }
 }
 
-// Whoever sleeps until next_due() and advances, again and again, fires every timer less than a tick after its moment.
+// Whoever sleeps until next_due() and advances, again and again, fires every timer less than a tick after its
+// moment.
 TEST(TimerWheel, FollowingNextDueReachesEveryTimer) {
   for (const Duration in : {Duration{1}, Duration{milliseconds{63}}, Duration{milliseconds{64}},
                             Duration{seconds{5}}, Duration{hours{2}}, Duration{hours{24 * 3000}}}) {
@@ -222,8 +223,8 @@ struct Twin {
   std::uint64_t order = 0;
 };
 
-// Random arming, re-arming, disarming and jumps of all sizes: the wheel and the sorted list fire the same timers in
-// the same order, and next_due() is never late.
+// Random arming, re-arming, disarming and jumps of all sizes: the wheel and the sorted list fire the same
+// timers in the same order, and next_due() is never late.
 TEST(TimerWheel, AgreesWithASortedList) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));

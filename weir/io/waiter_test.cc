@@ -1,4 +1,5 @@
-// Waiter on a loop whose time moves by hand; with streams, and under a real reactor: reactor_conformance_test.cc.
+// Waiter on a loop whose time moves by hand; with streams, and under a real reactor:
+// reactor_conformance_test.cc.
 #include "weir/io/waiter.h"
 
 #include <gtest/gtest.h>
