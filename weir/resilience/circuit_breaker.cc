@@ -144,43 +144,47 @@ void CircuitBreaker::apply_locked(const Options& options) noexcept {
 
 // ---- entering
 
-std::optional<TimePoint> CircuitBreaker::refused_until(std::uint64_t word, TimePoint now) const noexcept {
+TimePoint CircuitBreaker::refused_until(std::uint64_t word, TimePoint now) const noexcept {
   switch (state_of(word)) {
     case State::open:
     case State::forced_open:
       break;
     case State::half_open:
       if (probes_of(word).in_flight < hot_.half_open_probes.load(std::memory_order_relaxed))
-        return std::nullopt;
+        return kNotRefused;
       break;
     default:
-      return std::nullopt;
+      return kNotRefused;
   }
   // Acquire: the second look at the word may not move before the look at wake_at_.
   const TimePoint wake = wake_at();
-  if (now >= wake || word_.load(std::memory_order_acquire) != word) return std::nullopt;
+  if (now >= wake || word_.load(std::memory_order_acquire) != word) return kNotRefused;
   return wake;
 }
 
 bool CircuitBreaker::would_refuse(TimePoint now) const noexcept {
   const std::uint64_t word = word_.load(std::memory_order_acquire);
-  return refused_until(word, now).has_value() && !hot_.shadow.load(std::memory_order_relaxed);
+  return refused_until(word, now) != kNotRefused && !hot_.shadow.load(std::memory_order_relaxed);
 }
 
 std::optional<CircuitBreaker::Ticket> CircuitBreaker::enter_slow(TimePoint now) noexcept {
-  std::optional<Ticket> ticket;
   const std::uint64_t word = word_.load(std::memory_order_acquire);
-  if (!refused_until(word, now)) {
-    Report report;
-    {
-      std::lock_guard lock(mutex_);
-      ticket = enter_locked(now, report);
-    }
-    deliver(report);
+  if (refused_until(word, now) == kNotRefused) {
+    if (auto ticket = enter_under_mutex(now)) return ticket;
   }
-  if (!ticket && hot_.shadow.load(std::memory_order_relaxed)) {
-    ticket = Ticket(this, now, generation_of(word_.load(std::memory_order_relaxed)), Ticket::kShadow);
+  if (!hot_.shadow.load(std::memory_order_relaxed)) return std::nullopt;
+  return Ticket(this, now, generation_of(word_.load(std::memory_order_relaxed)), Ticket::kShadow);
+}
+
+// Apart from enter_slow(), so that a refusal does not pay for the report's stack frame.
+std::optional<CircuitBreaker::Ticket> CircuitBreaker::enter_under_mutex(TimePoint now) noexcept {
+  std::optional<Ticket> ticket;
+  Report report;
+  {
+    std::lock_guard lock(mutex_);
+    ticket = enter_locked(now, report);
   }
+  deliver(report);
   return ticket;
 }
 
@@ -569,10 +573,10 @@ void CircuitBreaker::deliver(const Report& report) const noexcept {
 
 Duration CircuitBreaker::retry_after(TimePoint now) const noexcept {
   const std::uint64_t word = word_.load(std::memory_order_acquire);
-  const std::optional<TimePoint> until = refused_until(word, now);
-  if (!until || hot_.shadow.load(std::memory_order_relaxed)) return Duration::zero();
-  if (*until == TimePoint::max()) return Duration{hot_.open_for.load(std::memory_order_relaxed)};
-  return *until - now;
+  const TimePoint until = refused_until(word, now);
+  if (until == kNotRefused || hot_.shadow.load(std::memory_order_relaxed)) return Duration::zero();
+  if (until == TimePoint::max()) return Duration{hot_.open_for.load(std::memory_order_relaxed)};
+  return until - now;
 }
 
 CircuitBreaker::Snapshot CircuitBreaker::snapshot(TimePoint now) const noexcept {
