@@ -9,7 +9,7 @@
 namespace weir::gateway {
 
 std::span<const Problem> ReadBodyStage::refusals() const noexcept {
-  static constexpr std::array kRefusals{Problem::bad_request};
+  static constexpr std::array kRefusals{Problem::bad_request, Problem::overloaded};
   return kRefusals;
 }
 
@@ -53,7 +53,12 @@ async::Task<Verdict> ReadBodyStage::admit_async(Exchange& exchange) {
     if (moved || taken > 0) continue;
     const io::Wake wake = co_await exchange.waiter->wait(watch.read_deadline());
     watch.observe(true);
-    if (wake == io::Wake::cancelled || watch.read_stalled()) {
+    if (wake == io::Wake::cancelled) {  // it is not the client's fault
+      exchange.refuse(name(), Problem::overloaded, "the gateway is stopping");
+      exchange.own.close = true;
+      co_return Verdict::refuse;
+    }
+    if (watch.read_stalled()) {
       exchange.refuse(name(), Problem::bad_request, "the body did not arrive in time", 408);
       exchange.own.close = true;
       co_return Verdict::refuse;
