@@ -160,6 +160,14 @@ TEST(Broken, AliasedMistakeIsReportedOnce) {
       "(did you mean `5s`?)\n");
 }
 
+// A route's wrong value is one mistake: the default that it would have replaced says nothing then.
+TEST(Broken, WrongValueHidesTheDefault) {
+  EXPECT_EQ(report(load(
+                "listen: :0\ndefaults: {rate_limit: [k]}\nrate_limits: {k: {key: \"header:K\", limit: 1/s}}\n"
+                "routes: [{path: /a, respond: {}, rate_limit: 5}]\n")),
+            "weir.yaml:4:46: `rate_limit` must be `off` or a list; got `5`\n");
+}
+
 // The JSON form has the same content, whatever characters a message holds.
 TEST(Diagnostics, Json) {
   Diagnostic diagnostic;

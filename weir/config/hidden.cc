@@ -68,7 +68,7 @@ void HiddenRoutes::collect(std::size_t node, std::string_view path, std::vector<
   // Recursion as deep as a path has segments: at most 512 (a pattern is at most 1024 bytes long).
   const std::string_view segment = next_segment(path);
   if (!segment.empty() && here.capture != 0) collect(here.capture, path, found);
-  if (is_capture(segment)) return;  // a literal never covers a capture
+  // A capture's own text is no literal of any node: literals never cover it.
   if (const auto next = here.literals.find(std::string(segment)); next != here.literals.end())
     collect(next->second, path, found);
 }
