@@ -30,7 +30,7 @@ bool Call::check_connected(TimePoint now) noexcept {
 
 bool Call::push(std::string_view payload, bool last, TimePoint now, std::size_t* used) {
   *used = 0;
-  if (finished() || encoder_.finished() || !check_connected(now)) return false;
+  if (finished() || write_failed_ || encoder_.finished() || !check_connected(now)) return false;
   io::Stream& stream = connection_->stream();
   bool moved = false;
   while (stream.may_write() && !encoder_.finished()) {
@@ -39,9 +39,10 @@ bool Call::push(std::string_view payload, bool last, TimePoint now, std::size_t*
     if (count == 0) break;
     const io::IoResult result = stream.write({pieces.data(), count});
     if (result.status == io::IoStatus::error) {
-      // The answer may have been sent before the peer closed: what has arrived still counts, so only mark the end.
-      if (!stream.may_read()) fail(CallFailure::broken, result.error);
+      // A peer that takes no more may have answered before it closed, and the answer can still be read: only a stream
+      // that is known to be broken and read out is the end. Until then its event will come.
       write_failed_ = true;
+      if (stream.broken() && !stream.may_read()) fail(CallFailure::broken, result.error);
       return moved;
     }
     if (result.status != io::IoStatus::ok) break;
