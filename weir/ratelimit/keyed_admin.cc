@@ -25,7 +25,13 @@ Result<void> KeyedRateLimiter::set_policy(TimePoint now, const Policy& policy) {
       return Error(ErrorCode::too_large, "limit: the known keys would not fit max_bytes");
   }
   state.keys.max.store(capacity, std::memory_order_relaxed);
-  for (std::uint32_t i = 0; i < state.layout.shards; ++i) state.migrate(state.shards[i], now, policy, next);
+  if (internal::same_shape(internal::make_params(state.policy), next)) {
+    for (std::uint32_t i = 0; i < state.layout.shards; ++i) state.migrate(i, now, policy, next, nullptr);
+  } else {
+    internal::Pages fresh(internal::blocks_bytes(state.layout, next.block_words));
+    for (std::uint32_t i = 0; i < state.layout.shards; ++i) state.migrate(i, now, policy, next, &fresh);
+    std::swap(state.blocks, fresh);
+  }
   state.policy = policy;
   return {};
 }
@@ -109,9 +115,7 @@ Result<void> KeyedRateLimiter::set_override(TimePoint now, std::string_view key,
     if (place.slot != nullptr) s.erase(place.slot, state.keys);
   }
   Override& mine = **std::find_if(list.begin(), list.end(), [&](const auto& o) { return o->key == hash; });
-  mine.params = params;
-  internal::reset(mine.cell);
-  mine.slab.reset(params.block_words);
+  mine.use(params);
   internal::import_events(mine.params, mine.cell, mine.slab, at, events);
   return {};
 }

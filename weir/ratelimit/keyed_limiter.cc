@@ -24,10 +24,10 @@ KeyedRateLimiter::KeyedRateLimiter(const Policy& policy, const Options& options)
 
 KeyedRateLimiter::~KeyedRateLimiter() = default;
 
+// One variable is returned everywhere, and the hash is passed as two words: so neither is copied through the
+// stack.
 Decision KeyedRateLimiter::allow_at(TimePoint now, std::string_view key, std::uint32_t cost,
                                     Want want) noexcept {
-  if (cost == 0) [[unlikely]]
-    return peek_at(now, key);
   Decision d;
   State& state = *state_;
   const Hash128 hash = state.hash(key);
@@ -37,21 +37,17 @@ Decision KeyedRateLimiter::allow_at(TimePoint now, std::string_view key, std::ui
     state.count_refused(key, hash);
     return d;
   }
-  {
+  if (slot != nullptr && cost == 1 && internal::has_short_way(s.fast.head.load())) [[likely]] {
     Held held(s.lock);
     // What was seen without the lock may have been forgotten meanwhile.
-    const bool seen = slot != nullptr && slot->holds(hash);
-    if (!seen || cost != 1 || want != Want::verdict ||
-        !internal::exact_takes_one(s.fast, slot->cell, s.slab, now.time_since_epoch().count(), d)) {
-      const Place place = seen ? state.at(s, slot) : state.find_or_add(s, hash, now, cost, {});
-      state.decide(s, place, hash, now, cost, want, Book::yes, d);
-    }
-    if (d.reason == Reason::ok) [[likely]] {
+    const std::int64_t at = now.time_since_epoch().count();
+    if (slot->holds(hash) && internal::exact_takes_one(s.fast, slot->cell, s.slab, at, d)) [[likely]] {
+      if (want == Want::headers) internal::describe(s.params, slot->cell, s.slab, at, d);
       ++s.allowed;
       return d;
     }
   }
-  state.count_refused(key, hash);
+  state.allow(s, slot, hash, key, now, cost, want, d);
   return d;
 }
 

@@ -14,7 +14,7 @@
 //
 // Time rules as for RateLimiter, for each key by itself. Thread-safe; allow_at() is O(1): a refusal stores
 // nothing that another thread reads, an admission takes the lock of one shard for some 20 ns. Nothing
-// allocates on a hit but a key's ninth live booking, which takes a block from its shard's slab.
+// allocates after construction but the administrative calls; pages of memory become real when first touched.
 #ifndef WEIR_RATELIMIT_KEYED_LIMITER_H_
 #define WEIR_RATELIMIT_KEYED_LIMITER_H_
 

@@ -17,7 +17,8 @@ struct alignas(internal::kCacheLine) RateLimiter::State {
   internal::Shared<std::int64_t> wall_offset{};  // wall minus monotonic, for fixed_window
   alignas(internal::kCacheLine) internal::Cell cell{};
   internal::Params params;
-  internal::Slab slab;
+  internal::Slab slab;  // of one block
+  std::unique_ptr<std::uint32_t[]> block;
   std::mutex policy_lock;
   Policy policy;
 
@@ -36,7 +37,8 @@ RateLimiter::RateLimiter(const Policy& policy) : state_(std::make_unique<State>(
   state_->policy = policy;
   state_->params = internal::make_params(policy);
   state_->fast.store(state_->params);
-  state_->slab.reset(state_->params.block_words);
+  state_->block = std::make_unique<std::uint32_t[]>(state_->params.block_words);
+  state_->slab.use(state_->block.get(), state_->params.block_words);
 }
 
 RateLimiter::~RateLimiter() = default;
@@ -87,6 +89,7 @@ Result<void> RateLimiter::set_policy(TimePoint now, const Policy& policy) {
   std::lock_guard guard(s.policy_lock);
   const internal::Params next = internal::make_params(policy);
   internal::Events events;
+  auto block = std::make_unique<std::uint32_t[]>(next.block_words);
   {
     internal::Held held(s.lock);
     const std::int64_t from = s.line(s.params.algorithm, now);
@@ -94,7 +97,8 @@ Result<void> RateLimiter::set_policy(TimePoint now, const Policy& policy) {
     internal::export_events(s.params, s.cell, s.slab, from, events);
     for (internal::Event& event : events) event.at_ns += to - from;
     internal::reset(s.cell);
-    s.slab.reset(next.block_words);
+    s.block.swap(block);
+    s.slab.use(s.block.get(), next.block_words);
     s.params = next;
     s.fast.store(next);
     internal::import_events(s.params, s.cell, s.slab, to, events);

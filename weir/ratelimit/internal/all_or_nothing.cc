@@ -14,12 +14,16 @@ bool AllOrNothing::run() noexcept {
   if (refused_unlocked()) return false;
   lock();
   place();
-  const bool passed = ask() && book();
-  if (!passed) withdraw();
+  const bool passed = ask();
+  if (passed) {
+    book();
+  } else {
+    withdraw();
+  }
   unlock();
   for (std::size_t i = 0; i < charges_.size(); ++i)
     if (decisions_[i].reason != Reason::ok && charges_[i].cost != 0)
-      charges_[i].limiter->state_->count_refused(charges_[i].key, parts_[i].key);
+      charges_[i].limiter->state_->count_refused(charges_[i].key, parts_[i].key());
   return passed;
 }
 
@@ -30,17 +34,19 @@ bool AllOrNothing::refused_unlocked() noexcept {
   Slot* unused = nullptr;
   for (std::size_t i = 0; i < charges_.size(); ++i) {
     KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
-    parts_[i].key = state.hash(charges_[i].key);
-    parts_[i].shard = &state.shard(parts_[i].key);
+    const base::Hash128 key = state.hash(charges_[i].key);
+    parts_[i].low = key.low;
+    parts_[i].high = key.high;
+    parts_[i].shard = &state.shard(key);
     decisions_[i] = Decision{};
-    if (refuser == charges_.size() && state.refuse_unlocked(*parts_[i].shard, parts_[i].key, now_,
-                                                            charges_[i].cost, &unused, decisions_[i]))
+    if (refuser == charges_.size() &&
+        state.refuse_unlocked(*parts_[i].shard, key, now_, charges_[i].cost, &unused, decisions_[i]))
       refuser = i;
   }
   if (refuser == charges_.size()) return false;
   for (std::size_t i = 0; i < charges_.size(); ++i) {
     if (i == refuser) {
-      charges_[i].limiter->state_->count_refused(charges_[i].key, parts_[i].key);
+      charges_[i].limiter->state_->count_refused(charges_[i].key, parts_[i].key());
     } else if (want_ == Want::headers) {
       decisions_[i] = charges_[i].limiter->peek_at(now_, charges_[i].key);
     } else {
@@ -63,23 +69,25 @@ void AllOrNothing::unlock() noexcept {
 }
 
 void AllOrNothing::place() noexcept {
-  std::array<Slot*, kChargesMax> pinned{};
+  std::array<Slot*, kChargesMax> pinned;
   for (std::size_t i = 0; i < charges_.size(); ++i) {
     Part& part = parts_[i];
     KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
-    part.place = state.find(*part.shard, part.key);
-    if (part.place.cell == nullptr && charges_[i].cost != 0) {
-      part.place = state.find_or_add(*part.shard, part.key, now_, charges_[i].cost, {pinned.data(), i});
-      part.added = part.place.cell != nullptr;
+    Place place = state.find(*part.shard, part.key());
+    part.added = false;
+    if (place.cell == nullptr && charges_[i].cost != 0) {
+      place = state.find_or_add(*part.shard, part.key(), now_, charges_[i].cost, {pinned.data(), i});
+      part.added = place.cell != nullptr;
     }
-    pinned[i] = part.place.slot;
+    part.put(place);
+    pinned[i] = place.slot;
   }
 }
 
 std::uint32_t AllOrNothing::earlier(std::size_t i) const noexcept {
   std::uint64_t units = 0;
   for (std::size_t j = 0; j < i; ++j)
-    if (parts_[j].shard == parts_[i].shard && parts_[j].key == parts_[i].key) units += charges_[j].cost;
+    if (parts_[j].shard == parts_[i].shard && parts_[j].key() == parts_[i].key()) units += charges_[j].cost;
   return static_cast<std::uint32_t>(
       std::min<std::uint64_t>(units, std::numeric_limits<std::uint32_t>::max() / 2));
 }
@@ -94,35 +102,31 @@ bool AllOrNothing::ask() noexcept {
                                    ? std::numeric_limits<std::uint32_t>::max()
                                    : charges_[i].cost + before;
     if (cost == 0) {
-      state.peek(*part.shard, part.place, part.key, now_, decisions_[i]);
+      state.peek(*part.shard, part.place(), part.key(), now_, decisions_[i]);
     } else {
-      state.decide(*part.shard, part.place, part.key, now_, cost, want_, Book::no, decisions_[i]);
+      state.decide(*part.shard, part.place(), part.key(), now_, cost, want_, Book::no, decisions_[i]);
     }
     all = all && decisions_[i].allowed;
   }
   return all;
 }
 
-// Every limit has said yes, so a refusal here means that memory for a booking ran out: then all is taken
-// back.
-bool AllOrNothing::book() noexcept {
+void AllOrNothing::book() noexcept {
   for (std::size_t i = 0; i < charges_.size(); ++i) {
     if (charges_[i].cost == 0) continue;
     const Part& part = parts_[i];
     KeyedRateLimiter::State& state = *charges_[i].limiter->state_;
     decisions_[i] = Decision{};
-    state.decide(*part.shard, part.place, part.key, now_, charges_[i].cost, want_, Book::yes, decisions_[i]);
-    if (decisions_[i].reason == Reason::ok) ++part.shard->allowed;
-    if (decisions_[i].allowed) continue;
-    for (std::size_t j = 0; j < i; ++j) {
-      if (decisions_[j].reason != Reason::ok || charges_[j].cost == 0) continue;
-      --parts_[j].shard->allowed;
-      charges_[j].limiter->state_->refund(*parts_[j].shard, parts_[j].place, parts_[j].key, now_,
-                                          charges_[j].cost, decisions_[j].charged_at);
+    const std::int64_t at = now_.time_since_epoch().count();
+    if (part.slot != nullptr && charges_[i].cost == 1 &&
+        exact_takes_one(part.shard->fast, *part.cell, *part.slab, at, decisions_[i])) {
+      if (want_ == Want::headers) describe(*part.params, *part.cell, *part.slab, at, decisions_[i]);
+    } else {
+      state.decide(*part.shard, part.place(), part.key(), now_, charges_[i].cost, want_, Book::yes,
+                   decisions_[i]);
     }
-    return false;
+    if (decisions_[i].reason == Reason::ok) ++part.shard->allowed;
   }
-  return true;
 }
 
 void AllOrNothing::withdraw() noexcept {
@@ -132,13 +136,12 @@ void AllOrNothing::withdraw() noexcept {
     // A limit that counts refused calls counts this one, if it was the one to refuse.
     if (part.shard->params.count_rejected && decisions_[i].reason == Reason::over_limit) {
       decisions_[i] = Decision{};
-      state.decide(*part.shard, part.place, part.key, now_, charges_[i].cost, want_, Book::yes,
+      state.decide(*part.shard, part.place(), part.key(), now_, charges_[i].cost, want_, Book::yes,
                    decisions_[i]);
       continue;
     }
     const std::int64_t at = state.line(part.shard->params.algorithm, now_);
-    if (part.added && fresh(part.shard->params, *part.place.cell, at))
-      part.shard->erase(part.place.slot, state.keys);
+    if (part.added && fresh(part.shard->params, *part.cell, at)) part.shard->erase(part.slot, state.keys);
   }
 }
 

@@ -26,18 +26,27 @@ class AllOrNothing {
   bool run() noexcept;
 
  private:
+  // Left unset until its charge is looked at: most calls have two or three of sixteen.
   struct Part {
-    base::Hash128 key;
-    Shard* shard = nullptr;
-    Place place;
-    bool added = false;
+    std::uint64_t low;  // the key's fingerprint
+    std::uint64_t high;
+    Shard* shard;
+    const Params* params;  // this and the next three: its Place
+    Cell* cell;
+    Slab* slab;
+    Slot* slot;
+    bool added;
+
+    base::Hash128 key() const noexcept { return {low, high}; }
+    Place place() const noexcept { return {params, cell, slab, slot}; }
+    void put(const Place& p) noexcept { params = p.params, cell = p.cell, slab = p.slab, slot = p.slot; }
   };
 
   bool refused_unlocked() noexcept;
   void lock() noexcept;
   void place() noexcept;
   bool ask() noexcept;
-  bool book() noexcept;
+  void book() noexcept;
   void withdraw() noexcept;
   void unlock() noexcept;
   // Units of earlier charges for the key of charge i.
@@ -48,7 +57,7 @@ class AllOrNothing {
   std::span<Decision> decisions_;
   Want want_;
   std::array<Part, kChargesMax> parts_;
-  std::array<Shard*, kChargesMax> locks_{};
+  std::array<Shard*, kChargesMax> locks_;
   std::size_t lock_count_ = 0;
 };
 

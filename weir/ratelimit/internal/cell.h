@@ -2,15 +2,12 @@
 // Slab: the blocks of keys that need more.
 //
 // A cell of zeros is a key never seen, for every algorithm. What the words mean is told by the algorithm's
-// header; `newest` and `meta` are all that a refusal reads, so they may be read without the lock. The rest
-// may not.
+// header; `newest`, `meta` and `block` may be read without the lock, the rest may not.
 #ifndef WEIR_RATELIMIT_INTERNAL_CELL_H_
 #define WEIR_RATELIMIT_INTERNAL_CELL_H_
 
+#include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <new>
-#include <vector>
 
 #include "weir/ratelimit/internal/words.h"
 
@@ -21,7 +18,7 @@ inline constexpr std::uint32_t kNoBlock = 0;
 struct Cell {
   Shared<std::int64_t> newest;
   Shared<std::uint64_t> meta;
-  std::uint32_t block;  // of the slab; kNoBlock = none yet
+  Shared<std::uint32_t> block;  // of the slab; kNoBlock = none yet
   std::uint32_t inline_[7];
 };
 static_assert(sizeof(Cell) == 48);
@@ -29,32 +26,48 @@ static_assert(sizeof(Cell) == 48);
 inline void reset(Cell& cell) noexcept {
   cell.newest.store(0);
   cell.meta.store(0);
-  cell.block = kNoBlock;
+  cell.block.store(kNoBlock);
   for (std::uint32_t& word : cell.inline_) word = 0;
 }
 
-// Blocks of one size, in chunks of about a page. A block's number is never 0. Freed blocks are used again;
-// chunks go back only with reset(). Not thread-safe: used under the lock of its owner.
+// Blocks of one size, in memory that its owner provides: enough for every key to have one, so take() never
+// fails. A block's number is never 0. Freed blocks are used again. Used under the lock of its owner, but for
+// at().
 class Slab {
  public:
-  void reset(std::uint32_t block_words);  // forgets every block
-
-  std::uint32_t* at(std::uint32_t block) const noexcept {
-    return chunks_[(block >> 8) - 1].get() + (block & 0xff) * words_;
+  // Forgets every block. `memory` outlives the slab or the next use().
+  void use(std::uint32_t* memory, std::uint32_t block_words) noexcept {
+    memory_.store(memory);
+    words_.store(block_words);
+    used_ = 0;
+    free_ = kNoBlock;
   }
-  std::uint32_t take() noexcept;  // kNoBlock: out of memory. Contents are undefined
-  void give(std::uint32_t block) noexcept;
 
-  std::uint64_t bytes() const noexcept;
-  // What `blocks` blocks take at most.
-  static std::uint64_t bytes_for(std::uint32_t block_words, std::uint64_t blocks) noexcept;
+  // Only an address: it may be asked for without the lock, to be prefetched.
+  std::uint32_t* at(std::uint32_t block) const noexcept {
+    return memory_.load() + std::size_t{block - 1} * words_.load();
+  }
+  // Contents are undefined.
+  std::uint32_t take() noexcept {
+    if (free_ == kNoBlock) return ++used_;
+    const std::uint32_t block = free_;
+    free_ = *at(block);
+    return block;
+  }
+  void give(std::uint32_t block) noexcept {
+    if (block == kNoBlock) return;
+    *at(block) = free_;
+    free_ = block;
+  }
+
+  // Memory that has been handed out at least once.
+  std::uint64_t bytes() const noexcept { return 4ULL * used_ * words_.mine(); }
 
  private:
-  std::uint32_t words_ = 0;
-  std::uint32_t per_chunk_ = 1;
-  std::uint32_t unused_ = 0;       // blocks of the last chunk not yet handed out
+  Shared<std::uint32_t*> memory_{};
+  Shared<std::uint32_t> words_{};
+  std::uint32_t used_ = 0;
   std::uint32_t free_ = kNoBlock;  // list of freed blocks, linked through their first word
-  std::vector<std::unique_ptr<std::uint32_t[]>> chunks_;
 };
 
 }  // namespace weir::ratelimit::internal

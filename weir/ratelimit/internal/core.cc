@@ -34,7 +34,7 @@ decltype(auto) opened(const Params& p, Cell& cell, Slab& slab, std::int64_t now,
 template <class Window>
 void refuse(const Params& p, Window& window, std::uint32_t cost, std::int64_t wait, Decision& d, Book book) {
   d.reason = Reason::over_limit;
-  if (p.count_rejected && book == Book::yes && window.prepare(cost)) {
+  if (p.count_rejected && book == Book::yes) {
     window.book(cost);
     window.fits(cost, &wait);  // the refused call moved the moment at which the next one fits
   }
@@ -50,14 +50,7 @@ void decide_as(Window window, const Params& p, std::uint32_t cost, Want want, Bo
   std::int64_t wait = 0;
   if (window.fits(cost, &wait)) {
     d.allowed = true;
-    if (book == Book::yes) {
-      if (window.prepare(cost)) [[likely]] {
-        window.book(cost);
-      } else {  // out of memory: what cannot be counted does not pass
-        d.allowed = p.shadow;
-        d.reason = Reason::table_full;
-      }
-    }
+    if (book == Book::yes) window.book(cost);
   } else {
     refuse(p, window, cost, wait, d, book);
   }
@@ -90,13 +83,9 @@ void decide(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint
   opened(p, cell, slab, now, [&](auto window) { decide_as(window, p, cost, want, book, d); });
 }
 
-bool charge(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost) noexcept {
+void charge(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost) noexcept {
   cost = std::min(cost, p.shown_limit);
-  return opened(p, cell, slab, now, [&](auto window) {
-    if (!window.prepare(cost)) return false;
-    window.book(cost);
-    return true;
-  });
+  opened(p, cell, slab, now, [&](auto window) { window.book(cost); });
 }
 
 void refund(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost,

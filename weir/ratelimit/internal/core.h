@@ -20,8 +20,8 @@ enum class Book : std::uint8_t { yes, no };  // no: only say what would be
 void decide(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost, Want want,
             Book book, Decision& d) noexcept;
 
-// Books without asking; cost above the limit counts as the limit. False = out of memory, nothing booked.
-bool charge(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost) noexcept;
+// Books without asking; cost above the limit counts as the limit.
+void charge(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost) noexcept;
 void refund(const Params& p, Cell& cell, Slab& slab, std::int64_t now, std::uint32_t cost,
             std::int64_t when) noexcept;
 // Fills remaining, next_after, reset_after.
@@ -48,7 +48,7 @@ bool refuses_otherwise(const FastParams& fast, std::uint64_t head, const Cell& c
 // meanwhile; false = ask again under the lock, `d` is as it was. Knows cost 1 only.
 inline bool refuses(const FastParams& fast, std::uint64_t head, const Cell& cell, std::int64_t now,
                     std::uint32_t cost, Decision& d) noexcept {
-  if ((head >> 16 & 0xff) != 0 || head >> 32 == 0 || cost != 1) return false;
+  if ((head >> 16 & 0xff) != 0 || cost != 1) return false;
   const bool refused = algorithm_of(head) == Algorithm::exact_window
                            ? exact_refuses(fast, head, cell, now, d)
                            : refuses_otherwise(fast, head, cell, now, d);

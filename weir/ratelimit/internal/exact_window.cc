@@ -5,18 +5,15 @@
 namespace weir::ratelimit::internal {
 
 // From the inline ring to the block: straighten the ring, then let it go on behind its old end.
-bool ExactWindow::grow() noexcept {
+void ExactWindow::grow() noexcept {
   const std::uint32_t block = slab_.take();
-  if (block == kNoBlock) return false;
   std::array<std::uint32_t, kInlineRing> straight{};
   for (std::uint32_t i = 1; i < count_; ++i) straight[i - 1] = element(i);
   std::copy(straight.begin(), straight.end(), cell_.inline_);
   head_ = 0;
-  cell_.block = block;
+  cell_.block.store(block);
   block_ = slab_.at(block);
   ring_ = p_.limit - 1;
-  save();
-  return true;
 }
 
 void ExactWindow::refund(std::uint32_t cost, std::int64_t when) noexcept {

@@ -39,8 +39,8 @@ class ExactWindow {
     head_ = static_cast<std::uint32_t>(meta & 0xffff);
     ring_ = std::min(p_.limit == 0 ? 0 : p_.limit - 1, kInlineRing);
     block_ = nullptr;
-    if (cell.block != kNoBlock) {
-      block_ = slab.at(cell.block);
+    if (cell.block.mine() != kNoBlock) {
+      block_ = slab.at(cell.block.mine());
       ring_ = p_.limit - 1;
     }
     effective_ = std::max(now, newest);
@@ -60,17 +60,13 @@ class ExactWindow {
     return false;
   }
 
-  // Makes room in memory for `cost` more; false = out of memory, nothing changed.
-  bool prepare(std::uint32_t cost) noexcept {
-    if (block_ != nullptr || count_ + cost <= ring_ + 1 || p_.block_words == 0) return true;
-    drop(expired());  // the inline ring goes on while what is live fits it
-    if (count_ + cost <= ring_ + 1) return true;
-    return grow();
-  }
-
   // Books `cost` (at most limit) units now. What no longer fits the ring is the oldest, and goes.
   void book(std::uint32_t cost) noexcept {
     const auto tick = static_cast<std::uint32_t>(at_.ceil);
+    if (count_ + cost > ring_ + 1 && block_ == nullptr && p_.block_words != 0) {
+      drop(expired());  // the inline ring goes on while what is live fits it
+      if (count_ + cost > ring_ + 1) grow();
+    }
     for (std::uint32_t i = 0; i < cost; ++i) {
       if (count_ == ring_ + 1) drop(1);
       push(tick);
@@ -125,10 +121,16 @@ class ExactWindow {
     count_ -= n;
   }
 
-  // How many have left: binary search, the ticks are sorted by age.
+  // How many have left. The ticks are sorted by age; usually few have left, so the search gallops from the
+  // oldest and touches few lines: O(log of the answer).
   std::uint32_t expired() const noexcept {
-    std::uint32_t low = 0;
-    std::uint32_t high = count_;
+    std::uint32_t low = 0;  // so many have left
+    std::uint32_t step = 1;
+    while (low + step <= count_ && left(element(low + step - 1))) {
+      low += step;
+      step *= 2;
+    }
+    std::uint32_t high = std::min(low + step - 1, count_);
     while (low < high) {
       const std::uint32_t middle = (low + high) / 2;
       if (left(element(middle))) {
@@ -140,7 +142,7 @@ class ExactWindow {
     return low;
   }
 
-  bool grow() noexcept;
+  void grow() noexcept;
   void save() noexcept {
     cell_.meta.store(std::uint64_t{oldest_} << 32 | std::uint64_t{count_} << 16 | head_);
   }
@@ -159,11 +161,8 @@ class ExactWindow {
   std::uint32_t* block_;
 };
 
-// (5): refused for sure, without the lock. Fills retry_after, next_after, reset_after.
-//
-// floor(t) - tick >= window_ticks says the same as t >= (tick + window_ticks) * tick length, so the present
-// need not be turned into ticks. The oldest tick is widened from `newest`, which is at most two windows
-// younger (4).
+// (5): refused for sure, without the lock. Fills retry_after, next_after, reset_after. The oldest tick is
+// widened from `newest`, which is at most two windows younger (4).
 inline bool exact_refuses(const FastParams& fast, std::uint64_t head, const Cell& cell, std::int64_t now,
                           Decision& d) noexcept {
   const std::uint64_t meta = cell.meta.load();
@@ -171,14 +170,19 @@ inline bool exact_refuses(const FastParams& fast, std::uint64_t head, const Cell
   const auto shift = static_cast<unsigned>(head >> 8 & 0x3f);
   const std::int64_t window = static_cast<std::uint32_t>(fast.window.load());
   const std::int64_t newest = cell.newest.load();
-  const std::int64_t last = (newest + (std::int64_t{1} << shift) - 1) >> shift;
+  const std::int64_t last = instant(newest, shift).ceil;
   const std::uint32_t age = static_cast<std::uint32_t>(last) - static_cast<std::uint32_t>(meta >> 32);
-  const std::int64_t leaves = (last - age + window) << shift;
-  if (std::max(now, newest) >= leaves) return false;
-  d.retry_after = Duration{leaves - now};
+  if ((std::max(now, newest) >> shift) - last + age >= window) return false;
+  d.retry_after = Duration{((last - age + window) << shift) - now};
   d.next_after = d.retry_after;
   d.reset_after = Duration{((last + window) << shift) - now};
   return true;
+}
+
+// Does exact_takes_one() know the policy?
+inline bool has_short_way(std::uint64_t head) noexcept {
+  constexpr std::uint64_t kAlgorithmAndNever = 0xff00ff;
+  return (head & kAlgorithmAndNever) == static_cast<std::uint64_t>(Algorithm::exact_window);
 }
 
 // Nearly every admission: cost 1, and either a free place in the ring or a full ring whose oldest has left.
@@ -188,9 +192,7 @@ inline bool exact_takes_one(const FastParams& fast, Cell& cell, Slab& slab, std:
                             Decision& d) noexcept {
   const std::uint64_t params = fast.head.mine();
   const auto limit = static_cast<std::uint32_t>(params >> 32);
-  constexpr std::uint64_t kAlgorithmAndNever = 0xff00ff;
-  if ((params & kAlgorithmAndNever) != static_cast<std::uint64_t>(Algorithm::exact_window) || limit == 0)
-    return false;
+  if (!has_short_way(params)) return false;
   const auto shift = static_cast<unsigned>(params >> 8 & 0x3f);
   const std::int64_t window = static_cast<std::uint32_t>(fast.window.mine());
   const std::int64_t newest = cell.newest.mine();
@@ -200,13 +202,14 @@ inline bool exact_takes_one(const FastParams& fast, Cell& cell, Slab& slab, std:
   auto head = static_cast<std::uint32_t>(meta & 0xffff);
 
   const std::int64_t effective = std::max(now, newest);
-  const std::int64_t round_up = (std::int64_t{1} << shift) - 1;
-  const std::int64_t last = (newest + round_up) >> shift;
-  const auto tick = static_cast<std::uint32_t>((effective + round_up) >> shift);
-  if (count == 0 || effective >= (last + window) << shift) {
+  const Instant at = instant(effective, shift);
+  const std::int64_t last = instant(newest, shift).ceil;
+  const std::int64_t idle = at.floor - last;  // ticks since the newest booking
+  const auto tick = static_cast<std::uint32_t>(at.ceil);
+  if (count == 0 || idle >= window) {
     oldest = tick, count = 1, head = 0;
   } else {
-    std::uint32_t* block = cell.block == kNoBlock ? nullptr : slab.at(cell.block);
+    std::uint32_t* block = cell.block.mine() == kNoBlock ? nullptr : slab.at(cell.block.mine());
     const std::uint32_t ring = block != nullptr ? limit - 1 : std::min(limit - 1, kInlineTicks - 1);
     const auto slot = [&](std::uint32_t i) -> std::uint32_t& {
       return i < kInlineTicks - 1 ? cell.inline_[i] : block[i - (kInlineTicks - 1)];
@@ -219,7 +222,7 @@ inline bool exact_takes_one(const FastParams& fast, Cell& cell, Slab& slab, std:
       slot(end >= ring ? end - ring : end) = tick;
       ++count;
     } else {
-      if (effective < (last - age + window) << shift) return false;  // refused, or wants a block
+      if (idle + age < window) return false;  // refused, or wants a block
       eldest = tick;
       if (ring != 0) {
         std::uint32_t& place = slot(head);

@@ -4,8 +4,11 @@
 // touched.
 #include "weir/ratelimit/internal/keyed_state.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
+#include <new>
 #include <utility>
 
 namespace weir::ratelimit {
@@ -50,11 +53,28 @@ namespace internal {
 
 std::uint64_t sketch_bytes(const Layout& l) noexcept { return 4 * Sketch::words(l.sketch_width); }
 
+std::size_t blocks_bytes(const Layout& l, std::uint32_t block_words) noexcept {
+  return std::size_t{l.shards} * l.buckets * Shard::kWays * 4 * block_words;
+}
+
 std::uint64_t bytes_max(const Layout& l, std::uint32_t block_words) noexcept {
   const std::uint64_t slots = std::uint64_t{l.buckets} * Shard::kWays;
-  const std::uint64_t blocks = std::min<std::uint64_t>(slots, l.max_keys);
-  return l.shards * (sizeof(Shard) + slots * (sizeof(Slot) + 1) + sketch_bytes(l) +
-                     Slab::bytes_for(block_words, blocks));
+  // Each shard hands its own blocks out again, so all shards together may hold more blocks than there are
+  // keys.
+  const std::uint64_t blocks = l.shards == 1 ? std::min<std::uint64_t>(slots, l.max_keys) : slots;
+  return l.shards * (sizeof(Shard) + slots * (sizeof(Slot) + 1) + sketch_bytes(l) + 4 * blocks * block_words);
+}
+
+Pages::Pages(std::size_t bytes) : bytes_(bytes) {
+  if (bytes == 0) return;
+  void* at =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) throw std::bad_alloc();
+  data_ = at;
+}
+
+Pages::~Pages() {
+  if (data_ != nullptr) ::munmap(data_, bytes_);
 }
 
 Layout fitted(const KeyedRateLimiter::Options& options, std::uint32_t block_words) {
@@ -78,9 +98,10 @@ Layout fitted(const KeyedRateLimiter::Options& options, std::uint32_t block_word
 KeyedRateLimiter::State::State(const Policy& first, const Options& o, const internal::Params& params)
     : options(o),
       layout(internal::fitted(o, params.block_words)),
-      slots(std::size_t{layout.shards} * layout.buckets * Shard::kWays),
-      tags(std::size_t{layout.shards} * layout.buckets * 2),
-      sketch_cells(layout.shards * internal::Sketch::words(layout.sketch_width)),
+      slots(std::size_t{layout.shards} * slots_per_shard() * sizeof(Slot)),
+      tags(std::size_t{layout.shards} * slots_per_shard()),
+      sketch_cells(layout.shards * internal::sketch_bytes(layout)),
+      blocks(internal::blocks_bytes(layout, params.block_words)),
       shards(new Shard[layout.shards]),
       overridden(layout.shards),
       top_denied(std::min(o.top_denied, kTopDeniedMax)),
@@ -88,43 +109,26 @@ KeyedRateLimiter::State::State(const Policy& first, const Options& o, const inte
   keys.max = layout.max_keys;
   for (std::uint32_t i = 0; i < layout.shards; ++i) {
     const std::size_t words = internal::Sketch::words(layout.sketch_width);
-    shards[i].use(slots.data() + std::size_t{i} * layout.buckets * Shard::kWays,
-                  tags.data() + std::size_t{i} * layout.buckets * 2, layout.buckets,
-                  {sketch_cells.data() + i * words, words}, layout.sketch_width);
-    shards[i].set_params(params);
+    shards[i].use(slots.as<Slot>() + std::size_t{i} * slots_per_shard(),
+                  tags.as<std::uint64_t>() + std::size_t{i} * layout.buckets * 2, layout.buckets,
+                  {sketch_cells.as<std::uint32_t>() + i * words, words}, layout.sketch_width);
+    shards[i].set_params(params, blocks_of(blocks, i, params.block_words));
   }
 }
 
-void KeyedRateLimiter::State::count_refused(std::string_view key, const Hash128& hash) noexcept {
+void KeyedRateLimiter::State::count_refused(std::string_view key, Hash128 hash) noexcept {
   stripes[stripe_of_thread()].refused.fetch_add(1, std::memory_order_relaxed);
   if (top_denied.on()) top_denied.add(key, hash);
 }
 
-bool KeyedRateLimiter::State::refuse_unlocked(const Shard& s, const Hash128& key, TimePoint now,
-                                              std::uint32_t cost, Slot** seen_slot,
-                                              Decision& d) const noexcept {
-  const std::uint64_t seen = s.lock.read_begin();
-  if (internal::SeqLock::held(seen)) [[unlikely]]
-    return false;
-  *seen_slot = s.find(key);
-  if (*seen_slot == nullptr) return false;
-  const std::uint64_t head = s.fast.head.load();
-  if (!internal::refuses(s.fast, head, (*seen_slot)->cell, line(internal::algorithm_of(head), now), cost, d))
-    return false;
-  if (s.lock.unchanged(seen)) [[likely]]
-    return true;
-  d = Decision{};
-  return false;
-}
-
-Place KeyedRateLimiter::State::find(Shard& s, const Hash128& key) const noexcept {
+Place KeyedRateLimiter::State::find(Shard& s, Hash128 key) const noexcept {
   if (Slot* slot = s.find(key)) return at(s, slot);
   for (const auto& o : overridden[shard_index(key)])
     if (o->key == key) return {&o->params, &o->cell, &o->slab, nullptr};
   return {&s.params, nullptr, &s.slab, nullptr};
 }
 
-Place KeyedRateLimiter::State::find_or_add(Shard& s, const Hash128& key, TimePoint when, std::uint32_t cost,
+Place KeyedRateLimiter::State::find_or_add(Shard& s, Hash128 key, TimePoint when, std::uint32_t cost,
                                            std::span<Slot* const> pinned) noexcept {
   Place place = find(s, key);
   if (place.cell != nullptr || cost > s.params.max_cost) return place;  // what can never pass leaves no trace
@@ -142,7 +146,7 @@ Place KeyedRateLimiter::State::find_or_add(Shard& s, const Hash128& key, TimePoi
   return at(s, slot);
 }
 
-void KeyedRateLimiter::State::decide(Shard& s, const Place& place, const Hash128& key, TimePoint now,
+void KeyedRateLimiter::State::decide(Shard& s, const Place& place, Hash128 key, TimePoint now,
                                      std::uint32_t cost, Want want, Book book, Decision& d) noexcept {
   const std::int64_t at = line(place.params->algorithm, now);
   if (place.cell != nullptr) [[likely]] {
@@ -155,7 +159,23 @@ void KeyedRateLimiter::State::decide(Shard& s, const Place& place, const Hash128
   d.charged_at -= Duration{at - now.time_since_epoch().count()};
 }
 
-void KeyedRateLimiter::State::peek(Shard& s, const Place& place, const Hash128& key, TimePoint now,
+void KeyedRateLimiter::State::allow(Shard& s, Slot* seen, Hash128 hash, std::string_view key, TimePoint now,
+                                    std::uint32_t cost, Want want, Decision& d) noexcept {
+  {
+    Held held(s.lock);
+    if (cost == 0) return peek(s, find(s, hash), hash, now, d);
+    const Place place =
+        seen != nullptr && seen->holds(hash) ? at(s, seen) : find_or_add(s, hash, now, cost, {});
+    decide(s, place, hash, now, cost, want, Book::yes, d);
+    if (d.reason == Reason::ok) {
+      ++s.allowed;
+      return;
+    }
+  }
+  count_refused(key, hash);
+}
+
+void KeyedRateLimiter::State::peek(Shard& s, const Place& place, Hash128 key, TimePoint now,
                                    Decision& d) noexcept {
   std::int64_t present = 0;
   Slot unknown{};
@@ -165,7 +185,7 @@ void KeyedRateLimiter::State::peek(Shard& s, const Place& place, const Hash128& 
   decide(s, looked_at, key, now, 1, Want::headers, Book::no, d);
 }
 
-void KeyedRateLimiter::State::charge(Shard& s, const Place& place, const Hash128& key, std::int64_t at,
+void KeyedRateLimiter::State::charge(Shard& s, const Place& place, Hash128 key, std::int64_t at,
                                      std::uint32_t cost) noexcept {
   if (place.cell != nullptr) {
     internal::charge(*place.params, *place.cell, *place.slab, at, cost);
@@ -176,7 +196,7 @@ void KeyedRateLimiter::State::charge(Shard& s, const Place& place, const Hash128
   ++s.overflowed;
 }
 
-void KeyedRateLimiter::State::refund(Shard& s, const Place& place, const Hash128& key, TimePoint now,
+void KeyedRateLimiter::State::refund(Shard& s, const Place& place, Hash128 key, TimePoint now,
                                      std::uint32_t cost, TimePoint charged_at) noexcept {
   const Algorithm algorithm = s.params.algorithm;
   const std::int64_t at = line(algorithm, now);
@@ -192,7 +212,7 @@ void KeyedRateLimiter::State::refund(Shard& s, const Place& place, const Hash128
   if (cost > here && !s.sketch.empty()) s.sketch.remove(key, cost - here);
 }
 
-void KeyedRateLimiter::State::import(Shard& s, const Hash128& key, TimePoint now,
+void KeyedRateLimiter::State::import(Shard& s, Hash128 key, TimePoint now,
                                      const internal::Events& events) noexcept {
   if (events.empty() || s.params.shown_limit == 0) return;
   const std::int64_t at = line(s.params.algorithm, now);
@@ -205,8 +225,9 @@ void KeyedRateLimiter::State::import(Shard& s, const Hash128& key, TimePoint now
     if (internal::counts(s.params, at - event.at_ns)) charge(s, place, key, at, event.units);
 }
 
-void KeyedRateLimiter::State::migrate(Shard& s, TimePoint now, const Policy& next_policy,
-                                      const internal::Params& next) {
+void KeyedRateLimiter::State::migrate(std::uint32_t shard_at, TimePoint now, const Policy& next_policy,
+                                      const internal::Params& next, const internal::Pages* fresh) {
+  Shard& s = shards[shard_at];
   Held held(s.lock);
   const std::int64_t from = line(s.params.algorithm, now);
   const std::int64_t to = line(next.algorithm, now);
@@ -215,19 +236,16 @@ void KeyedRateLimiter::State::migrate(Shard& s, TimePoint now, const Policy& nex
     internal::export_events(p, cell, slab, from, events);
     for (internal::Event& event : events) event.at_ns += to - from;
   };
-  for (auto& o : overridden[static_cast<std::size_t>(&s - shards.get())]) {
+  for (auto& o : overridden[shard_at]) {
     take(o->params, o->cell, o->slab);
     const std::uint32_t limit = o->params.limit;
     Policy own = next_policy;
     own.algorithm = next.algorithm;
     own.limit = limit;
-    o->params =
-        validate(own) ? internal::make_params(own) : next;  // the new algorithm may not have this limit
-    internal::reset(o->cell);
-    o->slab.reset(o->params.block_words);
+    o->use(validate(own) ? internal::make_params(own) : next);  // the new algorithm may not have this limit
     internal::import_events(o->params, o->cell, o->slab, to, events);
   }
-  if (internal::same_shape(s.params, next)) {
+  if (fresh == nullptr) {
     s.set_flags(next);
     return;
   }
@@ -238,7 +256,7 @@ void KeyedRateLimiter::State::migrate(Shard& s, TimePoint now, const Policy& nex
     take(s.params, s.slot(i)->cell, s.slab);
     all.emplace_back(s.slot(i), events);
   }
-  s.set_params(next);
+  s.set_params(next, blocks_of(*fresh, shard_at, next.block_words));
   for (auto& [slot, saved] : all) {
     internal::reset(slot->cell);
     internal::import_events(s.params, slot->cell, s.slab, to, saved);

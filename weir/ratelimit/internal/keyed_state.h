@@ -5,13 +5,13 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "weir/base/hash.h"
@@ -25,24 +25,26 @@ namespace internal {
 
 inline constexpr std::uint32_t kStripes = 16;
 
-struct Freed {
-  void operator()(void* p) const noexcept { std::free(p); }
-};
-
-// Zeroed, cache-line aligned memory whose pages the system hands out when they are touched.
-template <class T>
-class Zeroed {
+// Zeroed pages, that the system provides when they are touched: what is never used costs address space only.
+class Pages {
  public:
-  explicit Zeroed(std::size_t n) : raw_(std::calloc(n * sizeof(T) + kCacheLine, 1)) {
-    if (!raw_) throw std::bad_alloc();
-    const auto at = reinterpret_cast<std::uintptr_t>(raw_.get());
-    data_ = reinterpret_cast<T*>((at + kCacheLine - 1) / kCacheLine * kCacheLine);
+  explicit Pages(std::size_t bytes);  // throws bad_alloc
+  ~Pages();
+  Pages(Pages&& other) noexcept : data_(std::exchange(other.data_, nullptr)), bytes_(other.bytes_) {}
+  Pages& operator=(Pages&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
   }
-  T* data() const noexcept { return data_; }
+
+  template <class T>
+  T* as() const noexcept {
+    return static_cast<T*>(data_);
+  }
 
  private:
-  std::unique_ptr<void, Freed> raw_;
-  T* data_ = nullptr;
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
 };
 
 struct Layout {
@@ -54,6 +56,7 @@ struct Layout {
 
 std::uint64_t bytes_max(const Layout& layout, std::uint32_t block_words) noexcept;
 std::uint64_t sketch_bytes(const Layout& layout) noexcept;
+std::size_t blocks_bytes(const Layout& layout, std::uint32_t block_words) noexcept;  // of address space
 // The largest table of at most max_keys keys that stays within max_bytes.
 Layout fitted(const KeyedRateLimiter::Options& options, std::uint32_t block_words);
 
@@ -62,7 +65,15 @@ struct Override {
   base::Hash128 key;
   Params params;
   Cell cell{};
-  Slab slab;
+  Slab slab;  // of one block
+  std::unique_ptr<std::uint32_t[]> block;
+
+  void use(const Params& next) {
+    params = next;
+    reset(cell);
+    block = std::make_unique<std::uint32_t[]>(next.block_words);
+    slab.use(block.get(), next.block_words);
+  }
 };
 
 // Where a key's state is. Without a cell: nowhere but in the sketch, if at all.
@@ -83,8 +94,8 @@ struct KeyedRateLimiter::State {
   State(const Policy& first, const Options& o, const internal::Params& params);
 
   base::Hash128 hash(std::string_view key) const noexcept { return base::siphash13_128(options.seed, key); }
-  internal::Shard& shard(const base::Hash128& key) const noexcept { return shards[shard_index(key)]; }
-  std::uint32_t shard_index(const base::Hash128& key) const noexcept {
+  internal::Shard& shard(base::Hash128 key) const noexcept { return shards[shard_index(key)]; }
+  std::uint32_t shard_index(base::Hash128 key) const noexcept {
     return static_cast<std::uint32_t>(key.low) & (layout.shards - 1);
   }
   std::int64_t line(Algorithm algorithm, TimePoint now) const noexcept {
@@ -92,39 +103,65 @@ struct KeyedRateLimiter::State {
     return algorithm == Algorithm::fixed_window ? ns + wall_offset.load() : ns;
   }
   // One refused call of `key`: the total, and the list of the most refused.
-  void count_refused(std::string_view key, const base::Hash128& hash) noexcept;
+  void count_refused(std::string_view key, base::Hash128 hash) noexcept;
 
   // *seen = the key's slot, if the table could be read; it may be gone once the lock is held.
-  bool refuse_unlocked(const internal::Shard& s, const base::Hash128& key, TimePoint now, std::uint32_t cost,
-                       internal::Slot** seen, Decision& d) const noexcept;
+  bool refuse_unlocked(const internal::Shard& s, base::Hash128 key, TimePoint now, std::uint32_t cost,
+                       internal::Slot** seen, Decision& d) const noexcept {
+    const std::uint64_t word = s.lock.read_begin();
+    if (internal::SeqLock::held(word)) [[unlikely]]
+      return false;
+    internal::Slot* slot = s.find(key);
+    *seen = slot;
+    if (slot == nullptr) return false;
+    const std::uint64_t head = s.fast.head.load();
+    if (!internal::refuses(s.fast, head, slot->cell, line(internal::algorithm_of(head), now), cost, d)) {
+      s.prefetch_block(slot->cell);
+      return false;
+    }
+    if (s.lock.unchanged(word)) [[likely]]
+      return true;
+    d = Decision{};
+    return false;
+  }
   internal::Place at(internal::Shard& s, internal::Slot* slot) const noexcept {
     return {&s.params, &slot->cell, &s.slab, slot};
   }
   // Where the key is now.
-  internal::Place find(internal::Shard& s, const base::Hash128& key) const noexcept;
+  internal::Place find(internal::Shard& s, base::Hash128 key) const noexcept;
   // The same; a key that is nowhere gets a slot, if it may have one.
-  internal::Place find_or_add(internal::Shard& s, const base::Hash128& key, TimePoint now, std::uint32_t cost,
+  internal::Place find_or_add(internal::Shard& s, base::Hash128 key, TimePoint now, std::uint32_t cost,
                               std::span<internal::Slot* const> pinned) noexcept;
-  // `d` comes fresh.
-  void decide(internal::Shard& s, const internal::Place& place, const base::Hash128& key, TimePoint now,
+  // The whole of a call that has no shorter way; `seen` is what refuse_unlocked() found. `d` comes fresh.
+  void allow(internal::Shard& s, internal::Slot* seen, base::Hash128 hash, std::string_view key,
+             TimePoint now, std::uint32_t cost, Want want, Decision& d) noexcept;
+  void decide(internal::Shard& s, const internal::Place& place, base::Hash128 key, TimePoint now,
               std::uint32_t cost, Want want, internal::Book book, Decision& d) noexcept;
-  void peek(internal::Shard& s, const internal::Place& place, const base::Hash128& key, TimePoint now,
+  void peek(internal::Shard& s, const internal::Place& place, base::Hash128 key, TimePoint now,
             Decision& d) noexcept;
-  void charge(internal::Shard& s, const internal::Place& place, const base::Hash128& key, std::int64_t at,
+  void charge(internal::Shard& s, const internal::Place& place, base::Hash128 key, std::int64_t at,
               std::uint32_t cost) noexcept;
-  void refund(internal::Shard& s, const internal::Place& place, const base::Hash128& key, TimePoint now,
+  void refund(internal::Shard& s, const internal::Place& place, base::Hash128 key, TimePoint now,
               std::uint32_t cost, TimePoint charged_at) noexcept;
   // Books what a key brings with it, wherever it finds a place.
-  void import(internal::Shard& s, const base::Hash128& key, TimePoint now,
-              const internal::Events& events) noexcept;
-  // From the present policy to `next_policy`, whose numbers are `next`.
-  void migrate(internal::Shard& s, TimePoint now, const Policy& next_policy, const internal::Params& next);
+  void import(internal::Shard& s, base::Hash128 key, TimePoint now, const internal::Events& events) noexcept;
+  // From the present policy to `next_policy`, whose numbers are `next`. `fresh` has blocks for all shards;
+  // null if cells mean the same under both.
+  void migrate(std::uint32_t shard_at, TimePoint now, const Policy& next_policy, const internal::Params& next,
+               const internal::Pages* fresh);
+
+  std::uint32_t slots_per_shard() const noexcept { return layout.buckets * internal::Shard::kWays; }
+  std::uint32_t* blocks_of(const internal::Pages& pages, std::uint32_t shard_at,
+                           std::uint32_t words) const noexcept {
+    return pages.as<std::uint32_t>() + std::size_t{shard_at} * slots_per_shard() * words;
+  }
 
   const Options options;
   const internal::Layout layout;
-  internal::Zeroed<internal::Slot> slots;
-  internal::Zeroed<std::uint64_t> tags;
-  internal::Zeroed<std::uint32_t> sketch_cells;
+  internal::Pages slots;
+  internal::Pages tags;
+  internal::Pages sketch_cells;
+  internal::Pages blocks;
   std::unique_ptr<internal::Shard[]> shards;
   std::vector<std::vector<std::unique_ptr<internal::Override>>> overridden;  // by shard, under its lock
   internal::Shared<std::int64_t> wall_offset{};

@@ -58,7 +58,7 @@ bool same_shape(const Params& a, const Params& b) noexcept {
 }
 
 void FastParams::store(const Params& p) noexcept {
-  const bool never = p.count_rejected || p.shadow || p.algorithm == Algorithm::token_bucket;
+  const bool never = p.count_rejected || p.shadow || p.limit == 0 || p.algorithm == Algorithm::token_bucket;
   head.store(std::uint64_t{static_cast<std::uint8_t>(p.algorithm)} | std::uint64_t{p.shift} << 8 |
              std::uint64_t{never} << 16 | std::uint64_t{p.limit} << 32);
   window.store(std::uint64_t{p.window_ticks} | std::uint64_t{p.shown_limit} << 32);

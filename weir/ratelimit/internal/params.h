@@ -51,7 +51,7 @@ struct Instant {
 
 inline Instant instant(std::int64_t ns, unsigned shift) noexcept {
   const std::int64_t down = ns >> shift;  // C++20: arithmetic, rounds towards minus infinity
-  return {down, down + ((ns & ((std::int64_t{1} << shift) - 1)) != 0 ? 1 : 0)};
+  return {down, down + (down << shift != ns ? 1 : 0)};
 }
 
 inline std::int64_t divide_down(std::int64_t a, std::int64_t b) noexcept {
@@ -69,7 +69,7 @@ inline bool wall_was_wrong(std::int64_t newest_window, std::int64_t now, std::in
 
 // The part of Params that a refusal needs, readable without the lock (under its sequence).
 struct FastParams {
-  Shared<std::uint64_t> head;    // algorithm:8 shift:8 never:8 (no refusal without the lock) | limit:32
+  Shared<std::uint64_t> head;    // algorithm:8 shift:8 never:8 (no short way) | limit:32
   Shared<std::uint64_t> window;  // window_ticks:32 | shown_limit:32
   Shared<std::int64_t> a;        // gcra: spacing; segmented: segment; fixed: window
   Shared<std::int64_t> b;        // gcra: tolerance; segmented: segments

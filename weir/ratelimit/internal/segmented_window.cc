@@ -27,7 +27,7 @@ SegmentedWindow::SegmentedWindow(const Params& params, Cell& cell, Slab& slab, s
 
 std::uint32_t* SegmentedWindow::place(std::uint32_t age) const noexcept {
   const std::uint32_t here = cell_.inline_[0];
-  return slab_.at(cell_.block) + (here >= age ? here - age : here + p_.segments + 1 - age);
+  return slab_.at(cell_.block.mine()) + (here >= age ? here - age : here + p_.segments + 1 - age);
 }
 
 // Looks at counters that have left, too: those between the present and what advance() has yet to clear.
@@ -68,7 +68,7 @@ void SegmentedWindow::advance() noexcept {
   const std::int64_t behind = present_ - newest_;
   if (dense()) {
     const std::uint32_t ring = p_.segments + 1;
-    std::uint32_t* counters = slab_.at(cell_.block);
+    std::uint32_t* counters = slab_.at(cell_.block.mine());
     if (behind > p_.segments) {
       std::fill(counters, counters + ring, 0);
       cell_.inline_[0] = 0;
@@ -95,27 +95,17 @@ void SegmentedWindow::advance() noexcept {
   cell_.newest.store(newest_);
 }
 
-bool SegmentedWindow::prepare(std::uint32_t) noexcept {
-  if (dense()) return true;
-  std::uint32_t live = 0;
-  for (std::uint32_t i = 0; i < cell_.inline_[6]; ++i) {
-    const std::uint32_t a = age(cell_.inline_[2 * i]);
-    if (a == 0) return true;  // the present has its pair
-    if (live_ != 0 && a <= p_.segments && cell_.inline_[2 * i + 1] != 0) ++live;
-  }
-  if (live < kPairs) return true;
+void SegmentedWindow::make_dense_if_full() noexcept {
+  if (dense() || cell_.inline_[6] < kPairs) return;
+  for (std::uint32_t i = 0; i < kPairs; ++i)
+    if (age(cell_.inline_[2 * i]) == 0) return;
   const std::uint32_t block = slab_.take();
-  if (block == kNoBlock) return false;
-  advance();
   std::uint32_t* counters = slab_.at(block);
   std::fill(counters, counters + p_.segments + 1, 0);
-  for (std::uint32_t i = 0; i < cell_.inline_[6]; ++i) {
+  for (std::uint32_t i = 0; i < kPairs; ++i)
     counters[p_.segments - age(cell_.inline_[2 * i])] = cell_.inline_[2 * i + 1];
-  }
   cell_.inline_[0] = p_.segments;  // the place of the present
-  cell_.block = block;
-  save();
-  return true;
+  cell_.block.store(block);
 }
 
 void SegmentedWindow::book(std::uint32_t cost) noexcept {
@@ -123,6 +113,7 @@ void SegmentedWindow::book(std::uint32_t cost) noexcept {
   // charge() may book beyond the limit; the sum stays the sum of the counters.
   cost = std::min(cost, std::numeric_limits<std::uint32_t>::max() - sum_);
   if (cost != 0) {
+    make_dense_if_full();
     if (sum_ == 0) oldest_ = static_cast<std::uint32_t>(present_);
     sum_ += cost;
     if (dense()) {

@@ -34,7 +34,6 @@ class SegmentedWindow {
 
   std::int64_t effective() const noexcept { return std::max(now_, present_ * p_.segment_ns); }
   bool fits(std::uint32_t cost, std::int64_t* wait) const noexcept;
-  bool prepare(std::uint32_t cost) noexcept;
   void book(std::uint32_t cost) noexcept;
   void refund(std::uint32_t cost, std::int64_t when) noexcept;
   void describe(Decision& d) const noexcept;
@@ -51,8 +50,9 @@ class SegmentedWindow {
   std::uint32_t count_at(std::uint32_t age) const noexcept;
   std::uint32_t* place(std::uint32_t age) const noexcept;  // dense only; age from newest_
   void advance() noexcept;                                 // brings the cell to the present
+  void make_dense_if_full() noexcept;                      // when the present needs a fourth pair
   void find_oldest() noexcept;
-  bool dense() const noexcept { return cell_.block != kNoBlock; }
+  bool dense() const noexcept { return cell_.block.mine() != kNoBlock; }
   void save() noexcept { cell_.meta.store(std::uint64_t{sum_} << 32 | oldest_); }
 
   const Params& p_;

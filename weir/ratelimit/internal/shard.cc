@@ -14,10 +14,10 @@ void Shard::use(Slot* slots, std::uint64_t* tags, std::uint32_t buckets,
   sketch.use(sketch_cells, sketch_width);
 }
 
-void Shard::set_params(const Params& next) {
+void Shard::set_params(const Params& next, std::uint32_t* blocks) {
   params = next;
   fast.store(next);
-  slab.reset(next.block_words);
+  slab.use(blocks, next.block_words);
   sketch.set_window(next.algorithm == Algorithm::concurrency ? 0 : next.window_ns,
                     next.algorithm == Algorithm::fixed_window);
 }
@@ -44,7 +44,7 @@ std::uint32_t Shard::free_in(std::uint32_t bucket) const noexcept {
 }
 
 void Shard::erase(Slot* slot, Keys& keys) noexcept {
-  slab.give(slot->cell.block);
+  slab.give(slot->cell.block.mine());
   slot->low.store(0);  // who found it without the lock asks holds() again
   slot->high.store(0);
   set_tag(static_cast<std::uint32_t>(slot - slots_), 0);
@@ -83,7 +83,7 @@ bool Shard::relieve(std::uint32_t bucket, std::span<Slot* const> pinned) noexcep
     Slot* to = &slots_[free];
     to->cell.newest.store(from->cell.newest.mine());
     to->cell.meta.store(from->cell.meta.mine());
-    to->cell.block = from->cell.block;
+    to->cell.block.store(from->cell.block.mine());
     std::copy(std::begin(from->cell.inline_), std::end(from->cell.inline_), to->cell.inline_);
     to->low.store(from->low.mine());
     to->high.store(from->high.mine());
@@ -96,8 +96,7 @@ bool Shard::relieve(std::uint32_t bucket, std::span<Slot* const> pinned) noexcep
   return false;
 }
 
-Slot* Shard::add(const base::Hash128& key, std::int64_t now, Keys& keys,
-                 std::span<Slot* const> pinned) noexcept {
+Slot* Shard::add(base::Hash128 key, std::int64_t now, Keys& keys, std::span<Slot* const> pinned) noexcept {
   const Home home = home_of(key);
   std::uint32_t first = free_in(home.first);
   std::uint32_t second = free_in(home.second);
@@ -131,13 +130,13 @@ Slot* Shard::add(const base::Hash128& key, std::int64_t now, Keys& keys,
   return slot;
 }
 
-std::uint32_t Shard::in_sketch(const base::Hash128& key, std::int64_t now, std::int64_t* present) noexcept {
+std::uint32_t Shard::in_sketch(base::Hash128 key, std::int64_t now, std::int64_t* present) noexcept {
   if (sketch.empty()) return 0;
   *present = sketch.advance(std::max(now, horizon));
   return sketch.empty() ? 0 : sketch.estimate(key);
 }
 
-Decision Shard::decide_in_sketch(const base::Hash128& key, std::int64_t now, std::uint32_t cost, Want want,
+Decision Shard::decide_in_sketch(base::Hash128 key, std::int64_t now, std::uint32_t cost, Want want,
                                  Book book) noexcept {
   const bool concurrency = params.algorithm == Algorithm::concurrency;
   const std::int64_t present = sketch.advance(std::max(now, horizon));

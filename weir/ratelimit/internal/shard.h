@@ -16,6 +16,10 @@
 #ifndef WEIR_RATELIMIT_INTERNAL_SHARD_H_
 #define WEIR_RATELIMIT_INTERNAL_SHARD_H_
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -35,9 +39,7 @@ struct Slot {
   Shared<std::uint64_t> high;
   Cell cell;
 
-  bool holds(const base::Hash128& key) const noexcept {
-    return low.load() == key.low && high.load() == key.high;
-  }
+  bool holds(base::Hash128 key) const noexcept { return low.load() == key.low && high.load() == key.high; }
 };
 static_assert(sizeof(Slot) == kCacheLine);
 
@@ -63,19 +65,29 @@ class alignas(kCacheLine) Shard {
   // Zeroed memory that outlives the shard: buckets * 16 slots and tag bytes, cells of the sketch.
   void use(Slot* slots, std::uint64_t* tags, std::uint32_t buckets, std::span<std::uint32_t> sketch_cells,
            std::uint32_t sketch_width) noexcept;
-  void set_params(const Params& next);  // forgets blocks; the table must be empty or exported
-  void set_flags(const Params& next);   // of one shape with the present ones: cells stay as they are
+  // Forgets blocks, the table must be empty or exported; `blocks` has one for every slot.
+  void set_params(const Params& next, std::uint32_t* blocks);
+  void set_flags(const Params& next);  // of one shape with the present ones: cells stay as they are
 
-  Slot* find(const base::Hash128& key) const noexcept {
+  Slot* find(base::Hash128 key) const noexcept {
     const Home home = home_of(key);
     if (Slot* slot = find_in(home.first, key, home.tag)) return slot;
     return find_in(home.second, key, home.tag);
   }
 
+  // An admission will need the place in the block where the ring stands. Asking for it before the lock is
+  // taken hides most of the wait. What is read may be of any moment: a prefetch of a wrong address does
+  // nothing.
+  void prefetch_block(const Cell& cell) const noexcept {
+    const std::uint32_t block = cell.block.load();
+    const auto head = static_cast<std::uint32_t>(cell.meta.load() & 0xffff);
+    if (block != kNoBlock) __builtin_prefetch(slab.at(block) + head, 1);
+  }
+
   // The rest wants the lock held.
 
   // A slot for a key that has none; null if there is no room. Never takes the place of a slot in `pinned`.
-  Slot* add(const base::Hash128& key, std::int64_t now, Keys& keys, std::span<Slot* const> pinned) noexcept;
+  Slot* add(base::Hash128 key, std::int64_t now, Keys& keys, std::span<Slot* const> pinned) noexcept;
   void erase(Slot* slot, Keys& keys) noexcept;
   // Looks at `budget` slots from where it last stopped; returns how many keys it forgot.
   std::uint32_t evict_idle(std::int64_t now, std::uint32_t budget, Keys& keys,
@@ -86,11 +98,11 @@ class alignas(kCacheLine) Shard {
   std::uint32_t slot_count() const noexcept { return buckets_ * kWays; }
 
   // What the sketch answers for a key without a slot.
-  Decision decide_in_sketch(const base::Hash128& key, std::int64_t now, std::uint32_t cost, Want want,
+  Decision decide_in_sketch(base::Hash128 key, std::int64_t now, std::uint32_t cost, Want want,
                             Book book) noexcept;
   // Units that the sketch holds against `key` at `now`; brings the sketch to `now`. If there are any,
   // *present is the latest time they may have been booked at.
-  std::uint32_t in_sketch(const base::Hash128& key, std::int64_t now, std::int64_t* present) noexcept;
+  std::uint32_t in_sketch(base::Hash128 key, std::int64_t now, std::int64_t* present) noexcept;
 
   SeqLock lock;
   FastParams fast{};
@@ -108,26 +120,37 @@ class alignas(kCacheLine) Shard {
   }
   // All from the lower half, so that looking begins while the upper half is still being computed. The shard
   // has taken bits 0 to 9.
-  Home home_of(const base::Hash128& key) const noexcept {
+  Home home_of(base::Hash128 key) const noexcept {
     Home home{bucket(static_cast<std::uint32_t>(key.low >> 32)),
               bucket(static_cast<std::uint32_t>(key.low >> 8)), static_cast<std::uint8_t>(key.low >> 10)};
     if (home.tag == 0) home.tag = 1;
     if (home.second == home.first) home.second = home.first + 1 == buckets_ ? 0 : home.first + 1;
     return home;
   }
-  Slot* find_in(std::uint32_t bucket, const base::Hash128& key, std::uint8_t tag) const noexcept {
+  Slot* find_in(std::uint32_t bucket, base::Hash128 key, std::uint8_t tag) const noexcept {
+    const std::uint64_t low =
+        std::atomic_ref<std::uint64_t>(tags_[2 * bucket]).load(std::memory_order_acquire);
+    const std::uint64_t high =
+        std::atomic_ref<std::uint64_t>(tags_[2 * bucket + 1]).load(std::memory_order_acquire);
+    Slot* slots = &slots_[bucket * kWays];
+#ifdef __SSE2__
+    const __m128i tags = _mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low));
+    const __m128i same = _mm_cmpeq_epi8(tags, _mm_set1_epi8(static_cast<char>(tag)));
+    for (auto hits = static_cast<std::uint32_t>(_mm_movemask_epi8(same)); hits != 0; hits &= hits - 1) {
+      Slot* slot = &slots[__builtin_ctz(hits)];
+      if (slot->holds(key)) return slot;
+    }
+#else
     for (std::uint32_t half = 0; half < 2; ++half) {
-      const std::uint64_t word =
-          std::atomic_ref<std::uint64_t>(tags_[2 * bucket + half]).load(std::memory_order_acquire);
-      const std::uint64_t x = word ^ 0x0101010101010101ULL * tag;
+      const std::uint64_t x = (half == 0 ? low : high) ^ 0x0101010101010101ULL * tag;
       // Bytes that are zero in x; a byte above one may be marked wrongly, which holds() finds out.
       for (std::uint64_t hits = (x - 0x0101010101010101ULL) & ~x & 0x8080808080808080ULL; hits != 0;
            hits &= hits - 1) {
-        Slot* slot =
-            &slots_[bucket * kWays + half * 8 + static_cast<std::uint32_t>(__builtin_ctzll(hits)) / 8];
+        Slot* slot = &slots[half * 8 + static_cast<std::uint32_t>(__builtin_ctzll(hits)) / 8];
         if (slot->holds(key)) return slot;
       }
     }
+#endif
     return nullptr;
   }
   std::uint8_t tag(std::uint32_t i) const noexcept;

@@ -39,7 +39,6 @@ class Gcra {
     *wait = tat_ - now_ + cost * p_.spacing_ns - p_.tolerance_ns;
     return *wait <= present_ - now_;
   }
-  bool prepare(std::uint32_t) noexcept { return true; }
   void book(std::uint32_t cost) noexcept {
     // charge() may go below empty, by one full bucket at most.
     tat_ = std::min(tat_ + cost * p_.spacing_ns, std::max(tat_, present_ + 2 * p_.tolerance_ns));
@@ -111,7 +110,6 @@ class TokenBucket {
     *wait = until_paid(after - p_.bucket_units);
     return false;
   }
-  bool prepare(std::uint32_t) noexcept { return true; }
   void book(std::uint32_t cost) noexcept {
     // charge() may go below empty, by one full bucket at most.
     debt_ = std::min(debt_ + std::uint64_t{cost} * p_.window_ticks, 2 * p_.bucket_units);
@@ -170,7 +168,6 @@ class FixedWindow {
     *wait = end() - now_;
     return count_ <= p_.limit && cost <= p_.limit - count_;
   }
-  bool prepare(std::uint32_t) noexcept { return true; }
   void book(std::uint32_t cost) noexcept {
     count_ += std::min(cost, std::numeric_limits<std::uint32_t>::max() - count_);
     save();
@@ -223,7 +220,6 @@ class Concurrency {
   bool fits(std::uint32_t cost, std::int64_t*) const noexcept {
     return out_ <= p_.limit && cost <= p_.limit - out_;
   }
-  bool prepare(std::uint32_t) noexcept { return true; }
   void book(std::uint32_t cost) noexcept {
     out_ += std::min(cost, std::numeric_limits<std::uint32_t>::max() - out_);
     cell_.meta.store(out_);

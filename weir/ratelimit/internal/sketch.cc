@@ -22,16 +22,15 @@ void Sketch::use(std::span<std::uint32_t> cells, std::uint32_t width) noexcept {
 
 void Sketch::clear(int generation) noexcept {
   if (!charged_[generation]) return;
-  std::fill_n(&cells_[static_cast<std::uint32_t>(generation) * kRows * width_], kRows * width_, 0U);
+  for (std::size_t i = static_cast<std::size_t>(generation); i < 2ULL * kRows * width_; i += 2) cells_[i] = 0;
   charged_[generation] = false;
 }
 
 void Sketch::set_window(std::int64_t window_ns, bool wall) noexcept {
   // Where the new windows begin is not known yet: all that was counted goes into the first of them.
-  const std::uint32_t half = kRows * width_;
-  for (std::uint32_t i = 0; charged_[1 - current_] && i < half; ++i) {
-    std::uint32_t& mine = cells_[static_cast<std::uint32_t>(current_) * half + i];
-    mine = plus(mine, cells_[static_cast<std::uint32_t>(1 - current_) * half + i]);
+  for (std::size_t i = 0; charged_[1 - current_] && i < 2ULL * kRows * width_; i += 2) {
+    std::uint32_t& mine = cells_[i + static_cast<std::size_t>(current_)];
+    mine = plus(mine, cells_[i + static_cast<std::size_t>(1 - current_)]);
     charged_[current_] = true;
   }
   clear(1 - current_);

@@ -47,7 +47,8 @@ class Sketch {
  private:
   std::uint32_t& cell(int generation, std::uint32_t row, const base::Hash128& key) const noexcept {
     const auto column = static_cast<std::uint32_t>(key.high >> (16 * row)) & (width_ - 1);
-    return cells_[(static_cast<std::uint32_t>(generation) * kRows + row) * width_ + column];
+    // Both windows of a cell side by side: one line a row.
+    return cells_[2 * (row * width_ + column) + static_cast<std::uint32_t>(generation)];
   }
   void clear(int generation) noexcept;
 
