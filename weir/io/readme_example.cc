@@ -13,7 +13,8 @@ async::Task<void> say(io::Reactor& reactor, io::Stream& stream, std::string text
   stream.watch(&waiter);  // from here on its events wake this coroutine
   const iovec piece{text.data(), text.size()};
   char bytes[64];
-  while (stream.write({&piece, 1}).status == io::IoStatus::would_block) co_await waiter.wait({});
+  while (stream.write(std::span(&piece, 1)).status == io::IoStatus::would_block)
+    co_await waiter.wait(Deadline::never());
   while (stream.read(bytes).status == io::IoStatus::would_block)
     if (co_await waiter.wait(Deadline::after(reactor.now(), 1s)) == io::Wake::timeout) break;
   heard = bytes;
