@@ -173,7 +173,9 @@ async::Task<void> Http1Connection::serve_request() {
   else
     co_await gateway::send_own_answer(active_->exchange);
   end_exchange();
-  if (!keep_alive_ && !aborted_) co_await linger();
+  // Of an answer that was cut, what has been sent must arrive too, and so must the whole answers before it. Only one
+  // that ends with the connection is cut by a reset, and so at once.
+  if (!keep_alive_ && !(aborted_ && answer_close_delimited_)) co_await linger();
 }
 
 void Http1Connection::begin_exchange() {
