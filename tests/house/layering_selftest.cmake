@@ -77,6 +77,14 @@ file(WRITE ${WORK}/weir/ratelimit/c.h "#include <openssl/evp.h>\n")
 expect("a third party in a public header" "weir/ratelimit/c.h: a public header includes <openssl/evp.h>")
 
 lay_out()
+file(WRITE ${WORK}/weir/ratelimit/CMakeLists.txt "weir_library(ratelimit\n  HEADERS a.h c.h\n  SOURCES a.cc)\n")
+file(WRITE ${WORK}/weir/ratelimit/c.h "#include <openssl/evp.h>\n")
+expect("the same with a list of public headers" "weir/ratelimit/c.h: a public header includes <openssl/evp.h>")
+file(REMOVE ${WORK}/weir/ratelimit/c.h)
+file(WRITE ${WORK}/weir/ratelimit/fixture.h "#include <gtest/gtest.h>\n")
+expect("a header of the tests, which the list does not name" "")
+
+lay_out()
 file(WRITE ${WORK}/weir/gateway/c.cc "#include \"weir/ratelimit/internal/b.h\"\n")
 expect("another part's internal header" "which is ratelimit's own")
 
