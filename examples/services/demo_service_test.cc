@@ -42,7 +42,8 @@ TEST_F(DemoService, FailsOnDemand) {
   EXPECT_EQ(get(port, "/users/1?bytes=100000").body.size(), 100'000U);
   const auto before = std::chrono::steady_clock::now();
   EXPECT_EQ(get(port, "/users/1?sleep=50").status, 200);
-  EXPECT_GE(std::chrono::steady_clock::now() - before, std::chrono::milliseconds{50});
+  // From the turn of the loop that read the request: a little before it was asked, by our clock.
+  EXPECT_GE(std::chrono::steady_clock::now() - before, std::chrono::milliseconds{40});
 }
 
 // Connections are kept; bodies in both framings are read; HEAD ends with its head; nonsense ends the connection.

@@ -8,7 +8,7 @@
 namespace weir::testing {
 namespace {
 
-using namespace std::chrono_literals;
+using namespace std::string_literals;
 
 struct Malformed {
   const char* name;
@@ -113,7 +113,7 @@ std::vector<Malformed> malformed_requests() {
       {"ControlInTarget", 400, head("GET /a\x01 HTTP/1.1")},
       {"RelativeTarget", 400, head("GET a HTTP/1.1")},
       {"StarForGet", 400, head("GET * HTTP/1.1")},
-      {"NotHttpAtAll", 400, std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n", 23)},
+      {"NotHttpAtAll", 400, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n"s},
       {"PriorKnowledgeHttp2", 505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
       // Bounds: `limits`
       {"TooManyFields", 431, head("GET / HTTP/1.1", many_fields(101))},
