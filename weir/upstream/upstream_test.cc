@@ -1,0 +1,180 @@
+// Which endpoint a request goes to, and which requests are named when a breaker opens.
+#include "weir/upstream/upstream.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "weir/upstream/testing.h"
+
+namespace weir::upstream {
+namespace {
+
+using resilience::CircuitBreaker;
+using resilience::Outcome;
+using std::chrono::seconds;
+
+class Balanced {
+ public:
+  Balanced(Balance balance, const std::vector<std::uint32_t>& weights) {
+    UpstreamOptions options;
+    options.name = "orders";
+    options.balance = balance;
+    std::vector<EndpointPool*> pools;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      EndpointOptions endpoint;
+      endpoint.host = "10.0.0." + std::to_string(i + 1);
+      endpoint.weight = weights[i];
+      options.endpoints.push_back(endpoint);
+      pools_.push_back(
+          std::make_unique<EndpointPool>(reactor_, names_, scope_, endpoint.host, endpoint.port));
+      pools.push_back(pools_.back().get());
+    }
+    auto shared = std::make_shared<SharedUpstream>("orders", CircuitBreaker::Options(), nullptr);
+    upstream = std::make_unique<WorkerUpstream>(options, shared, pools);
+  }
+  std::size_t pick() {
+    return static_cast<std::size_t>(&upstream->pick(random_) - upstream->endpoints().data());
+  }
+
+ private:
+  testing::FakeReactor reactor_;
+  io::TableResolver names_;
+  async::Scope scope_;
+  std::vector<std::unique_ptr<EndpointPool>> pools_;
+  base::Random random_{1};
+
+ public:
+  std::unique_ptr<WorkerUpstream> upstream;
+};
+
+// With nothing in flight, each gets its share by weight.
+TEST(Balance, LeastRequestsFollowsWeightsWhenIdle) {
+  Balanced balanced(Balance::least_requests, {1, 2, 3});
+  std::vector<int> picks(3);
+  for (int i = 0; i < 60'000; ++i) ++picks[balanced.pick()];
+  // Of two draws the first wins a tie, so shares are those of one draw.
+  EXPECT_NEAR(picks[0], 10'000, 500);
+  EXPECT_NEAR(picks[1], 20'000, 700);
+  EXPECT_NEAR(picks[2], 30'000, 700);
+}
+
+// The loaded of two is avoided whenever both are drawn; load counts per weight.
+TEST(Balance, LeastRequestsAvoidsTheLoaded) {
+  Balanced balanced(Balance::least_requests, {1, 1});
+  balanced.upstream->endpoints()[0].in_flight = 10;
+  int loaded = 0;
+  for (int i = 0; i < 10'000; ++i) loaded += balanced.pick() == 0 ? 1 : 0;
+  EXPECT_NEAR(loaded, 2'500, 300) << "only when it was drawn twice";
+
+  Balanced weighted(Balance::least_requests, {1, 4});
+  weighted.upstream->endpoints()[0].in_flight = 1;
+  weighted.upstream->endpoints()[1].in_flight = 3;  // less than one a weight
+  int light = 0;
+  for (int i = 0; i < 10'000; ++i) light += weighted.pick() == 0 ? 1 : 0;
+  EXPECT_NEAR(light, 400, 150) << "one fifth of one fifth";
+}
+
+// Requests that come and go spread evenly: the largest load stays near the mean.
+TEST(Balance, LeastRequestsKeepsLoadsEven) {
+  Balanced balanced(Balance::least_requests, {1, 1, 1, 1, 1, 1, 1, 1});
+  auto& endpoints = balanced.upstream->endpoints();
+  for (int i = 0; i < 800; ++i) ++endpoints[balanced.pick()].in_flight;
+  for (const auto& endpoint : endpoints) EXPECT_NEAR(endpoint.in_flight, 100, 5);
+}
+
+// Smooth: over one turn of the total weight each comes as often as its weight, the heavy never all in a row.
+TEST(Balance, RoundRobinIsSmooth) {
+  Balanced balanced(Balance::round_robin, {5, 1, 1});
+  const std::vector<std::size_t> want{0, 0, 1, 0, 2, 0, 0};
+  for (int turn = 0; turn < 3; ++turn)
+    for (const std::size_t endpoint : want) EXPECT_EQ(balanced.pick(), endpoint);
+  Balanced even(Balance::round_robin, {1, 1, 1});
+  for (std::size_t i = 0; i < 9; ++i) EXPECT_EQ(even.pick(), i % 3);
+}
+
+// Any weights: in every run of the total weight the counts are exact.
+TEST(Balance, RoundRobinIsExactOverEachTurn) {
+  base::Random random(7);
+  for (int round = 0; round < 100; ++round) {
+    std::vector<std::uint32_t> weights;
+    std::uint32_t total = 0;
+    for (std::uint64_t n = 1 + random.below(5); n > 0; --n) {
+      weights.push_back(static_cast<std::uint32_t>(1 + random.below(7)));
+      total += weights.back();
+    }
+    Balanced balanced(Balance::round_robin, weights);
+    for (int turn = 0; turn < 2; ++turn) {
+      std::vector<std::uint32_t> picks(weights.size());
+      for (std::uint32_t i = 0; i < total; ++i) ++picks[balanced.pick()];
+      EXPECT_EQ(picks, weights);
+    }
+  }
+}
+
+// One endpoint needs no choice.
+TEST(Balance, OneEndpoint) {
+  Balanced balanced(Balance::least_requests, {3});
+  EXPECT_EQ(balanced.pick(), 0U);
+}
+
+struct Seen {
+  CircuitBreaker::State to = CircuitBreaker::State::closed;
+  std::vector<std::string> failed;
+};
+
+void fail(SharedUpstream& upstream, TimePoint now, const std::string& id, bool failure = true) {
+  auto ticket = upstream.breaker().try_enter(now);
+  ASSERT_TRUE(ticket);
+  if (failure) upstream.note_failure(id, "connection_reset");
+  CircuitBreaker::Detail detail;
+  detail.tag = 1;
+  ticket->settle(failure ? Outcome::failure : Outcome::success, now, detail);
+}
+
+// The opening names the five requests of the run, oldest first, and no earlier failure.
+TEST(FailureTrail, AnOpeningNamesItsRequests) {
+  std::vector<Seen> seen;
+  SharedUpstream upstream(
+      "orders", CircuitBreaker::Options(),
+      [&](const SharedUpstream& which, const CircuitBreaker::Transition& change, const auto& failed) {
+        EXPECT_EQ(which.name(), "orders");
+        seen.push_back({change.to, failed});
+      });
+  const TimePoint now{seconds{100}};
+  fail(upstream, now, "early");
+  fail(upstream, now, "good", false);
+  for (int i = 1; i <= 5; ++i) fail(upstream, now, "r" + std::to_string(i));
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].to, CircuitBreaker::State::open);
+  const std::vector<std::string> want{"r1 (connection_reset)", "r2 (connection_reset)",
+                                      "r3 (connection_reset)", "r4 (connection_reset)",
+                                      "r5 (connection_reset)"};
+  EXPECT_EQ(seen[0].failed, want);
+
+  // A probe that fails names itself.
+  fail(upstream, now + seconds{30}, "probe");
+  ASSERT_EQ(seen.size(), 3U);
+  EXPECT_EQ(seen[2].to, CircuitBreaker::State::open);
+  EXPECT_EQ(seen[2].failed, std::vector<std::string>{"probe (connection_reset)"});
+}
+
+// However long the run, at most the last sixteen are remembered.
+TEST(FailureTrail, IsBounded) {
+  CircuitBreaker::Options options;
+  options.failures_to_open = 100;
+  std::vector<std::string> named;
+  SharedUpstream upstream(
+      "orders", options,
+      [&](const SharedUpstream&, const CircuitBreaker::Transition&, const auto& failed) { named = failed; });
+  for (int i = 1; i <= 100; ++i) fail(upstream, TimePoint{seconds{1}}, "r" + std::to_string(i));
+  ASSERT_EQ(named.size(), 16U);
+  EXPECT_EQ(named.front(), "r85 (connection_reset)");
+  EXPECT_EQ(named.back(), "r100 (connection_reset)");
+}
+
+}  // namespace
+}  // namespace weir::upstream
