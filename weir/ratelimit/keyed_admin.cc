@@ -30,7 +30,7 @@ Result<void> KeyedRateLimiter::set_policy(TimePoint now, const Policy& policy) {
   } else {
     internal::Pages fresh(internal::blocks_bytes(state.layout, next.block_words));
     for (std::uint32_t i = 0; i < state.layout.shards; ++i) state.migrate(i, now, policy, next, &fresh);
-    std::swap(state.blocks, fresh);
+    state.blocks.swap(fresh);
   }
   state.policy = policy;
   return {};

@@ -41,7 +41,7 @@ Decision KeyedRateLimiter::allow_at(TimePoint now, std::string_view key, std::ui
     Held held(s.lock);
     // What was seen without the lock may have been forgotten meanwhile.
     const std::int64_t at = now.time_since_epoch().count();
-    if (slot->holds(hash) && internal::exact_takes_one(s.fast, slot->cell, s.slab, at, d)) [[likely]] {
+    if (slot->holds(hash) && internal::takes_one(s.fast, slot->cell, s.slab, at, d)) [[likely]] {
       if (want == Want::headers) internal::describe(s.params, slot->cell, s.slab, at, d);
       ++s.allowed;
       return d;

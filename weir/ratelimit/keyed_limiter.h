@@ -55,8 +55,9 @@ inline constexpr std::size_t kChargesMax = 16;  // limits on one request; locks 
 
 // Takes every charge or none, at one time point. Fills decisions[i] for charges[i] (spans of one length, at
 // most kChargesMax): each says what its own limit thinks, and nothing was taken unless the return value is
-// true. A shadow limit never stops the others. Two charges for one key of one limiter add up. Locks are taken
-// in the order of their addresses, so any number of threads may call it with any mixture.
+// true. (With Want::verdict a call that one limit has refused does not ask the others; they are set to
+// allowed.) A shadow limit never stops the others. Two charges for one key of one limiter add up. Locks are
+// taken in the order of their addresses, so any number of threads may call it with any mixture.
 bool allow_all(TimePoint now, std::span<const Charge> charges, std::span<Decision> decisions,
                Want want = Want::verdict) noexcept;
 

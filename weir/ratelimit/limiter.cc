@@ -56,9 +56,11 @@ Decision RateLimiter::allow_at(TimePoint now, std::uint32_t cost, Want want) noe
     }
   }
   internal::Held held(s.lock);
-  if (cost == 1 && want == Want::verdict &&
-      internal::exact_takes_one(s.fast, s.cell, s.slab, now.time_since_epoch().count(), d)) [[likely]]
+  const std::int64_t at = now.time_since_epoch().count();
+  if (cost == 1 && internal::takes_one(s.fast, s.cell, s.slab, at, d)) [[likely]] {
+    if (want == Want::headers) internal::describe(s.params, s.cell, s.slab, at, d);
     return d;
+  }
   s.decide(now, cost, want, Book::yes, d);
   return d;
 }

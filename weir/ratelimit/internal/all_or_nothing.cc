@@ -119,7 +119,7 @@ void AllOrNothing::book() noexcept {
     decisions_[i] = Decision{};
     const std::int64_t at = now_.time_since_epoch().count();
     if (part.slot != nullptr && charges_[i].cost == 1 &&
-        exact_takes_one(part.shard->fast, *part.cell, *part.slab, at, decisions_[i])) {
+        takes_one(part.shard->fast, *part.cell, *part.slab, at, decisions_[i])) {
       if (want_ == Want::headers) describe(*part.params, *part.cell, *part.slab, at, decisions_[i]);
     } else {
       state.decide(*part.shard, part.place(), part.key(), now_, charges_[i].cost, want_, Book::yes,

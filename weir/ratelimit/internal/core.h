@@ -11,6 +11,7 @@
 #include "weir/ratelimit/internal/events.h"
 #include "weir/ratelimit/internal/exact_window.h"
 #include "weir/ratelimit/internal/params.h"
+#include "weir/ratelimit/internal/simple.h"
 
 namespace weir::ratelimit::internal {
 
@@ -40,6 +41,21 @@ void import_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, co
 void impossible(const Params& p, Decision& d) noexcept;
 
 inline Algorithm algorithm_of(std::uint64_t head) noexcept { return static_cast<Algorithm>(head & 0xff); }
+
+// Does takes_one() know the policy? Always so with the monotonic line of time.
+inline bool has_short_way(std::uint64_t head) noexcept {
+  const Algorithm algorithm = algorithm_of(head);
+  return (head >> 16 & 0xff) == 0 && (algorithm == Algorithm::exact_window || algorithm == Algorithm::gcra);
+}
+
+// Under the lock: books a call of cost 1 in the cases that are usual. False = any other, nothing written.
+inline bool takes_one(const FastParams& fast, Cell& cell, Slab& slab, std::int64_t now,
+                      Decision& d) noexcept {
+  const std::uint64_t head = fast.head.mine();
+  if (!has_short_way(head)) return false;
+  return algorithm_of(head) == Algorithm::exact_window ? exact_takes_one(fast, cell, slab, now, d)
+                                                       : gcra_takes_one(fast, cell, now, d);
+}
 
 bool refuses_otherwise(const FastParams& fast, std::uint64_t head, const Cell& cell, std::int64_t now,
                        Decision& d) noexcept;

@@ -179,12 +179,6 @@ inline bool exact_refuses(const FastParams& fast, std::uint64_t head, const Cell
   return true;
 }
 
-// Does exact_takes_one() know the policy?
-inline bool has_short_way(std::uint64_t head) noexcept {
-  constexpr std::uint64_t kAlgorithmAndNever = 0xff00ff;
-  return (head & kAlgorithmAndNever) == static_cast<std::uint64_t>(Algorithm::exact_window);
-}
-
 // Nearly every admission: cost 1, and either a free place in the ring or a full ring whose oldest has left.
 // False = any other case, nothing written; ExactWindow knows them all. (As a class in registers the compiler
 // would not keep it, and this is the path that the figures of README.md are about.) Under the lock.
@@ -192,7 +186,6 @@ inline bool exact_takes_one(const FastParams& fast, Cell& cell, Slab& slab, std:
                             Decision& d) noexcept {
   const std::uint64_t params = fast.head.mine();
   const auto limit = static_cast<std::uint32_t>(params >> 32);
-  if (!has_short_way(params)) return false;
   const auto shift = static_cast<unsigned>(params >> 8 & 0x3f);
   const std::int64_t window = static_cast<std::uint32_t>(fast.window.mine());
   const std::int64_t newest = cell.newest.mine();

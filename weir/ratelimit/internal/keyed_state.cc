@@ -65,16 +65,23 @@ std::uint64_t bytes_max(const Layout& l, std::uint32_t block_words) noexcept {
   return l.shards * (sizeof(Shard) + slots * (sizeof(Slot) + 1) + sketch_bytes(l) + 4 * blocks * block_words);
 }
 
-Pages::Pages(std::size_t bytes) : bytes_(bytes) {
+Pages::Pages(std::size_t bytes, bool dense) {
+  constexpr std::size_t kLargePage = std::size_t{2} << 20;
   if (bytes == 0) return;
+  const bool large = dense && bytes >= 4 * kLargePage;
+  bytes_ = large ? bytes + kLargePage : bytes;
   void* at =
-      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) throw std::bad_alloc();
-  data_ = at;
+  mapping_ = data_ = at;
+  if (!large) return;
+  const auto address = reinterpret_cast<std::uintptr_t>(at);
+  data_ = reinterpret_cast<void*>((address + kLargePage - 1) / kLargePage * kLargePage);
+  ::madvise(data_, bytes, MADV_HUGEPAGE);  // a wish: nothing depends on it
 }
 
 Pages::~Pages() {
-  if (data_ != nullptr) ::munmap(data_, bytes_);
+  if (mapping_ != nullptr) ::munmap(mapping_, bytes_);
 }
 
 Layout fitted(const KeyedRateLimiter::Options& options, std::uint32_t block_words) {
@@ -98,7 +105,7 @@ Layout fitted(const KeyedRateLimiter::Options& options, std::uint32_t block_word
 KeyedRateLimiter::State::State(const Policy& first, const Options& o, const internal::Params& params)
     : options(o),
       layout(internal::fitted(o, params.block_words)),
-      slots(std::size_t{layout.shards} * slots_per_shard() * sizeof(Slot)),
+      slots(std::size_t{layout.shards} * slots_per_shard() * sizeof(Slot), true),
       tags(std::size_t{layout.shards} * slots_per_shard()),
       sketch_cells(layout.shards * internal::sketch_bytes(layout)),
       blocks(internal::blocks_bytes(layout, params.block_words)),

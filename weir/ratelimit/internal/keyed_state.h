@@ -28,13 +28,17 @@ inline constexpr std::uint32_t kStripes = 16;
 // Zeroed pages, that the system provides when they are touched: what is never used costs address space only.
 class Pages {
  public:
-  explicit Pages(std::size_t bytes);  // throws bad_alloc
+  // Throws bad_alloc. `dense`: all of it will be used, so large pages lose nothing and save look-ups of
+  // addresses.
+  explicit Pages(std::size_t bytes, bool dense = false);
   ~Pages();
-  Pages(Pages&& other) noexcept : data_(std::exchange(other.data_, nullptr)), bytes_(other.bytes_) {}
-  Pages& operator=(Pages&& other) noexcept {
-    std::swap(data_, other.data_);
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+
+  void swap(Pages& other) noexcept {
+    std::swap(mapping_, other.mapping_);
     std::swap(bytes_, other.bytes_);
-    return *this;
+    std::swap(data_, other.data_);
   }
 
   template <class T>
@@ -43,8 +47,9 @@ class Pages {
   }
 
  private:
-  void* data_ = nullptr;
+  void* mapping_ = nullptr;
   std::size_t bytes_ = 0;
+  void* data_ = nullptr;
 };
 
 struct Layout {

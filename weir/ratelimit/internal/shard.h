@@ -71,6 +71,7 @@ class alignas(kCacheLine) Shard {
 
   Slot* find(base::Hash128 key) const noexcept {
     const Home home = home_of(key);
+    __builtin_prefetch(&tags_[2 * home.second]);
     if (Slot* slot = find_in(home.first, key, home.tag)) return slot;
     return find_in(home.second, key, home.tag);
   }

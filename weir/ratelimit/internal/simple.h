@@ -89,6 +89,19 @@ inline bool gcra_refuses(const FastParams& fast, const Cell& cell, std::int64_t 
   return true;
 }
 
+// The same for an admission, under the lock.
+inline bool gcra_takes_one(const FastParams& fast, Cell& cell, std::int64_t now, Decision& d) noexcept {
+  const std::int64_t present = std::max(now, static_cast<std::int64_t>(cell.meta.mine()));
+  const std::int64_t tat = std::max(present, cell.newest.mine()) + fast.a.mine();
+  if (tat - present > fast.b.mine()) return false;
+  cell.newest.store(tat);
+  cell.meta.store(static_cast<std::uint64_t>(present));
+  d.allowed = true;
+  d.limit = static_cast<std::uint32_t>(fast.window.mine() >> 32);
+  d.charged_at = TimePoint{Duration{present}};
+  return true;
+}
+
 class TokenBucket {
  public:
   TokenBucket(const Params& params, Cell& cell, Slab&, std::int64_t now) noexcept
