@@ -196,7 +196,8 @@ struct Pause {
 };
 
 Lazy<Outcome> slow_call(std::coroutine_handle<>* waiting, Outcome outcome) {
-  co_await Pause{waiting};
+  Pause pause{waiting};
+  co_await pause;
   co_return outcome;
 }
 
