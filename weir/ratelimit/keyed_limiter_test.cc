@@ -127,7 +127,18 @@ TEST(KeyedRateLimiter, AllowAllTakesEverythingOrNothing) {
   EXPECT_FALSE(allow_all(kStart, fresh, decisions));
   EXPECT_EQ(client.stats().keys, 1U) << "the refused call must leave no key";
 
-  refund_all(kStart, charges, decisions);  // nothing was taken from `user`: it refused
+  // The same where the refusal cannot be seen without the locks.
+  const Charge costly[] = {{&client, "8.8.8.8", 2}, {&user, "u1", 2}};
+  EXPECT_FALSE(allow_all(kStart, costly, decisions));
+  EXPECT_TRUE(decisions[0].allowed);
+  EXPECT_EQ(client.stats().keys, 1U);
+  EXPECT_EQ(client.peek_at(kStart, "8.8.8.8").remaining, 10U);
+
+  const Charge later[] = {{&client, "8.8.8.8", 2}, {&user, "u2", 2}};
+  EXPECT_TRUE(allow_all(kStart, later, decisions));
+  refund_all(kStart, later, decisions);
+  EXPECT_EQ(client.peek_at(kStart, "8.8.8.8").remaining, 10U);
+  EXPECT_EQ(user.peek_at(kStart, "u2").remaining, 3U);
 }
 
 // Two charges for one key of one limiter add up.
@@ -190,6 +201,17 @@ TEST(KeyedRateLimiter, NewPolicyKeepsHistory) {
     ASSERT_TRUE(limiter.set_policy(t, policy));
     for (int i = 0; i < 500; ++i) ASSERT_LT(limiter.peek_at(t, key_of(i)).remaining, 185U) << to_string(a);
   }
+}
+
+// A key that was idle by one thread's clock and is forgotten comes back in a thread whose clock lags: its new
+// bookings count from the time of the forgetting, or the old ones would still be in their window.
+TEST(KeyedRateLimiter, ALaggingClockDoesNotSeeBehindAForgetting) {
+  KeyedRateLimiter limiter(exact(2, 1s), {.max_keys = 10, .seed = kSeed});
+  ASSERT_TRUE(limiter.allow_at(kStart + 10s, "a", 2));
+  EXPECT_EQ(limiter.evict_idle(kStart + 11s, 100), 1U);
+  const Decision d = limiter.allow_at(kStart + 10s + 500ms, "a");
+  EXPECT_TRUE(d);
+  EXPECT_EQ(d.charged_at, kStart + 11s);
 }
 
 // A hundred keys at random, with clocks that jitter, against a deque for each.

@@ -83,6 +83,14 @@ void put_key(std::string& out, const Hash128& key, const Events& events, std::in
     out[count_at + i] = static_cast<char>(count >> (8 * i) & 0xff);
 }
 
+// Not below zero, and not so far back that a difference could overflow.
+std::int64_t age_of(std::int64_t then, std::int64_t now) {
+  constexpr std::uint64_t kOldest = std::uint64_t{1} << 61;
+  if (then >= now) return 0;
+  return static_cast<std::int64_t>(
+      std::min(static_cast<std::uint64_t>(now) - static_cast<std::uint64_t>(then), kOldest));
+}
+
 Error malformed() { return Error(ErrorCode::malformed, "snapshot: not whole"); }
 
 }  // namespace
@@ -140,9 +148,9 @@ Result<std::size_t> KeyedRateLimiter::restore(TimePoint now, WallTime wall, std:
     const std::int64_t at = state.line(s.params.algorithm, now);
     events.clear();
     for (std::uint32_t i = 0; i < events_here; ++i) {
-      const std::int64_t age = wall.time_since_epoch().count() - reader.get<std::int64_t>();
+      const std::int64_t age = age_of(reader.get<std::int64_t>(), wall.time_since_epoch().count());
       const auto units = reader.get<std::uint32_t>();
-      if (internal::counts(s.params, age)) events.push_back({at - std::max<std::int64_t>(age, 0), units});
+      if (internal::counts(s.params, age)) events.push_back({at - age, units});
     }
     state.import(s, key, now, events);
   }
