@@ -17,10 +17,12 @@ ClientWatch::ClientWatch(Exchange& exchange) noexcept : exchange_(exchange) {
   writing_.bytes = writing_.rate_bytes = exchange.downstream->bytes_sent();
 }
 
-void ClientWatch::note(Flow& flow, std::uint64_t bytes, TimePoint now, bool waited_for) noexcept {
+void ClientWatch::note(Flow& flow, std::uint64_t bytes, TimePoint now, bool waited_for) const noexcept {
   if (bytes != flow.bytes || !waited_for) flow.bytes = bytes, flow.moved = now;
-  // Time in which weir did not wait for the client is not held against it; a window that was fast enough begins anew.
-  if (!waited_for || now - flow.rate_start >= kRateWindow) flow.rate_bytes = bytes, flow.rate_start = now;
+  // Time in which weir did not wait for the client is not held against it. A window that was fast enough begins anew;
+  // one that was not stays as it is, so that its end, which has passed, is seen.
+  const bool window_kept = now - flow.rate_start >= kRateWindow && bytes - flow.rate_bytes >= bytes_a_window();
+  if (!waited_for || window_kept) flow.rate_bytes = bytes, flow.rate_start = now;
 }
 
 void ClientWatch::observe(bool waits_for_body) noexcept {
@@ -29,15 +31,17 @@ void ClientWatch::observe(bool waits_for_body) noexcept {
   note(writing_, exchange_.downstream->bytes_sent(), now, exchange_.downstream->write_blocked());
 }
 
+std::uint64_t ClientWatch::bytes_a_window() const noexcept {
+  return limits_of(exchange_).body_rate_min.value_or(0) *
+         static_cast<std::uint64_t>(kRateWindow / std::chrono::seconds{1});
+}
+
 Deadline ClientWatch::deadline(const Flow& flow) const noexcept {
   const config::Limits& limits = limits_of(exchange_);
   Deadline deadline = Deadline::never();
   if (limits.body_timeout) deadline = Deadline::after(flow.moved, *limits.body_timeout);
-  if (limits.body_rate_min) {
-    const std::uint64_t seconds = static_cast<std::uint64_t>(kRateWindow / std::chrono::seconds{1});
-    if (flow.bytes - flow.rate_bytes < *limits.body_rate_min * seconds)  // too few so far: due at the window's end
-      deadline = deadline.shrunk_to(Deadline::after(flow.rate_start, kRateWindow));
-  }
+  if (flow.bytes - flow.rate_bytes < bytes_a_window())  // too few so far: due at the window's end
+    deadline = deadline.shrunk_to(Deadline::after(flow.rate_start, kRateWindow));
   return deadline;
 }
 

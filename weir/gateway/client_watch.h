@@ -44,7 +44,8 @@ class ClientWatch {
     TimePoint rate_start{};
   };
 
-  static void note(Flow& flow, std::uint64_t bytes, TimePoint now, bool waited_for) noexcept;
+  void note(Flow& flow, std::uint64_t bytes, TimePoint now, bool waited_for) const noexcept;
+  std::uint64_t bytes_a_window() const noexcept;
   Deadline deadline(const Flow& flow) const noexcept;
 
   Exchange& exchange_;
