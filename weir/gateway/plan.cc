@@ -174,11 +174,14 @@ class Builder {
   void add(Route& route, std::unique_ptr<Stage> stage) {
     const std::string_view name = stage->name();
     StageCounters made = counters(route, name, stage->refusals());
-    // Two stages under one name are one decision to whoever reads the metrics: it passes once.
-    for (const auto& earlier : route.stages)
-      if (earlier->name() == name) made.pass = {};
+    // Two stages under one name are one decision to whoever reads the metrics: it passes once. And one place for those
+    // who want to stand behind it: the first.
+    const bool known = std::any_of(route.stages.begin(), route.stages.end(),
+                                   [&](const auto& earlier) { return earlier->name() == name; });
+    if (known) made.pass = {};
     route.counters.push_back(std::move(made));
     route.stages.push_back(std::move(stage));
+    if (known) return;
     for (const CustomStage& custom : options_.custom_stages)
       if (custom.after == name) add_custom(route, custom);
   }
