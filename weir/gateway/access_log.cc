@@ -61,7 +61,7 @@ class Line {
       std::memcpy(&tail, text.data() + text.size() - 8, 8);
       std::memcpy(at_, &head, 8);
       std::memcpy(at_ + text.size() - 8, &tail, 8);
-    } else {
+    } else if (!text.empty()) {  // an absent text is a null view, which memcpy must not see
       std::memcpy(at_, text.data(), text.size());
     }
     at_ += text.size();

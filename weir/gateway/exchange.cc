@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 #include "weir/gateway/plan.h"
 
@@ -28,7 +27,7 @@ char* TextArena::allocate_slow(std::size_t bytes) {
 
 std::string_view TextArena::keep(std::string_view text) {
   char* place = allocate(text.size());
-  std::memcpy(place, text.data(), text.size());
+  std::copy(text.begin(), text.end(), place);
   return {place, text.size()};
 }
 
