@@ -19,6 +19,10 @@ include(CheckPIESupported)
 check_pie_supported()
 
 if(WEIR_SANITIZE)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # With a sanitizer's checks between, g++ 12 takes values of std::optional and std::function for uninitialised.
+    add_compile_options(-Wno-maybe-uninitialized)
+  endif()
   add_compile_options(-fsanitize=${WEIR_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${WEIR_SANITIZE})
 endif()
