@@ -102,7 +102,8 @@ void Exchange::refuse(std::string_view stage, Problem problem, std::string_view 
   append_problem_json(own_body, problem, own.status, detail, id);
   own.body = own_body;
   own.content_type = "application/problem+json";
-  std::string proxy_status;
+  std::string& proxy_status = worker.scratch;  // a flood of refusals costs the heap nothing
+  proxy_status.clear();
   append_proxy_status(proxy_status, problem, detail);
   add_answer_field("Proxy-Status", arena.keep(proxy_status), http::Name::proxy_status);
 }

@@ -61,23 +61,21 @@ Http1Connection::~Http1Connection() {
   core_.connection_closed();
 }
 
+// One frame for the whole life of a connection: each more would be held by every idle one.
 async::Task<void> Http1Connection::run(std::unique_ptr<Http1Connection> connection) {
-  co_await connection->serve();
-}
-
-async::Task<void> Http1Connection::serve() {
+  Http1Connection& self = *connection;
   // Not `while (co_await ...)`: g++ 12 suspends in such a condition and never runs what it awaits.
   for (int served = 1;; ++served) {
-    if (!has_byte()) {
+    if (!self.has_byte()) {
       served = 0;
-      const bool byte = co_await wait_for_byte();
+      const bool byte = co_await self.wait_for_byte();
       if (!byte) co_return;
     }
-    co_await serve_request();
-    if (!keep_alive_) co_return;
+    co_await self.serve_request();
+    if (!self.keep_alive_) co_return;
     if (served == kRequestsATurn) {
       served = 0;
-      co_await waiter_.yield();
+      co_await self.waiter_.yield();
     }
   }
 }

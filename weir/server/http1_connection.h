@@ -73,7 +73,6 @@ class Http1Connection final : public gateway::Downstream, public base::ListNode<
  private:
   enum class Head : std::uint8_t { request, fault, closed, more };
 
-  async::Task<void> serve();
   bool has_byte();
   async::Task<bool> wait_for_byte();
   Head parse_head();
