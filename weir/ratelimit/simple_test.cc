@@ -106,6 +106,8 @@ TEST(TokenBucket, GoRows) {
                                        {2, 1, true},
                                        {2, 1, false},
                                        {2, 1, false}});
+    run(bucket(algorithm, 10, 1s, 4),
+        {{5, 2, true}, {0, 2, true}, {0, 2, false}, {6, 2, false}, {7, 2, true}});
   }
 }
 
@@ -167,7 +169,9 @@ TEST(TokenBucket, NeverMoreThanBurstAndRate) {
     for (int round = 0; round < 300; ++round) {
       const auto limit = static_cast<std::uint32_t>(1 + random.below(20));
       const auto burst = static_cast<std::uint32_t>(1 + random.below(30));
-      const Duration window{static_cast<std::int64_t>(1'000'000 + random.below(1'000'000'000))};
+      // Up to a day: ticks from 1 ns to 65 us.
+      const Duration window{
+          static_cast<std::int64_t>(1'000'000 + random.below(1'000'000ULL << random.below(27)))};
       RateLimiter limiter(bucket(algorithm, limit, window, burst));
       std::vector<std::pair<std::int64_t, std::uint32_t>> booked;
       TimePoint t = kStart + Duration{static_cast<std::int64_t>(random.below(1000))};
@@ -191,9 +195,10 @@ TEST(TokenBucket, NeverMoreThanBurstAndRate) {
         std::uint64_t units = 0;
         for (std::size_t b = a; b < booked.size(); ++b) {
           units += booked[b].second;
-          const double fits = burst + static_cast<double>(booked[b].first - booked[a].first) * limit /
-                                          static_cast<double>(window.count());
-          ASSERT_LE(static_cast<double>(units), fits + 1e-6) << to_string(algorithm) << " seed " << seed;
+          // units <= burst + elapsed * limit / window, in integers.
+          const std::int64_t room = burst * window.count() + (booked[b].first - booked[a].first) * limit;
+          ASSERT_LE(static_cast<std::int64_t>(units) * window.count(), room)
+              << to_string(algorithm) << " seed " << seed;
         }
       }
     }

@@ -140,24 +140,24 @@ TEST(RateLimitThreads, ManyKeysAreExact) {
 // All-or-nothing calls over the same limits in opposite orders neither hang nor leave a part behind: both
 // limits count the same calls.
 TEST(RateLimitThreads, AllOrNothingInAnyOrder) {
-  const Policy policy{.name = "t", .limit = 5000, .window = 24h, .algorithm = Algorithm::segmented_window};
+  const Policy policy{.name = "t", .limit = 500'000, .window = 24h, .algorithm = Algorithm::segmented_window};
   KeyedRateLimiter a(policy, {.max_keys = 100, .seed = kSeed});
   KeyedRateLimiter b(policy, {.max_keys = 100, .seed = kSeed});
   KeyedRateLimiter strict(
-      {.name = "s", .limit = 1234, .window = 24h, .algorithm = Algorithm::segmented_window},
+      {.name = "s", .limit = 123'456, .window = 24h, .algorithm = Algorithm::segmented_window},
       {.max_keys = 100, .seed = kSeed});
   std::atomic<int> admitted{0};
   in_threads(8, [&](unsigned me) {
-    for (int i = 0; i < 1000; ++i) {
+    for (int i = 0; i < 20'000; ++i) {
       const Charge forwards[] = {{&a, "x", 1}, {&b, "x", 1}, {&strict, "x", 1}};
       const Charge backwards[] = {{&strict, "x", 1}, {&b, "x", 1}, {&a, "x", 1}};
       Decision decisions[3];
       if (allow_all(kStart, me % 2 == 0 ? forwards : backwards, decisions)) ++admitted;
     }
   });
-  EXPECT_EQ(admitted, 1234);
-  EXPECT_EQ(a.peek_at(kStart, "x").remaining, 5000U - 1234U);
-  EXPECT_EQ(b.peek_at(kStart, "x").remaining, 5000U - 1234U);
+  EXPECT_EQ(admitted, 123'456);
+  EXPECT_EQ(a.peek_at(kStart, "x").remaining, 500'000U - 123'456U);
+  EXPECT_EQ(b.peek_at(kStart, "x").remaining, 500'000U - 123'456U);
 }
 
 // Limits change while calls run: nothing tears, and no window holds more than the largest limit there was.
