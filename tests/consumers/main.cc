@@ -30,6 +30,7 @@ int main() {
   }
   const bool open = !breaker.try_enter(clock.now());
 
-  std::printf("admitted %d, first %d, second %d, open %d\n", admitted, first.has_value(), second.has_value(), open);
+  std::printf("admitted %d, first %d, second %d, open %d\n", admitted, first.has_value(), second.has_value(),
+              open);
   return admitted == 3 && first && !second && open ? 0 : 1;
 }
