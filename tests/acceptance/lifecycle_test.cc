@@ -263,7 +263,8 @@ TEST(Start, BoundsConnectionsOfOneAddress) {
 // Out of descriptors, what runs goes on; when there are some again, so do new connections.
 TEST(Start, SurvivesWithoutDescriptors) {
 #ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "UBSan checks an object's type by way of a pipe, and takes the lack of one for a broken object";
+  GTEST_SKIP()
+      << "UBSan checks an object's type by way of a pipe, and takes the lack of one for a broken object";
 #endif
   Origin origin;
   const TemporaryFolder folder;

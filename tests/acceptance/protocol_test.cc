@@ -255,6 +255,7 @@ TEST_F(Protocol, StopsAnUploadAtAnEarlyAnswer) {
   EXPECT_EQ(answer.body, "no");
   sender.join();
   EXPECT_TRUE(client.ended_by_peer());
+  EXPECT_TRUE(origin.wait_for_in_flight(0));
   EXPECT_LT(received, kSize / 4);
   EXPECT_EQ(gateway.get("/").status, 200);
 }
@@ -288,6 +289,7 @@ TEST_F(Protocol, DoesNotBufferWhatTheClientDoesNotRead) {
   std::size_t read = 0;
   while (!client.body_done() && client.fault().empty()) read += client.read_some_body().size();
   EXPECT_EQ(read, kSize) << client.fault();
+  EXPECT_TRUE(origin.wait_for_in_flight(0));
   EXPECT_LT(peak_kib() - before, 16 * 1024) << "KiB more than before";
 }
 

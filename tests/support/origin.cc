@@ -33,21 +33,47 @@ Fields parse_fields(std::string_view text) {
 // EFD_SEMAPHORE: each read takes one passage, so `let(3)` lets three pass.
 Gate::Gate() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE)) { WEIR_CHECK(fd_); }
 
-void Gate::open() {
-  open_ = true;
-  let(1'000'000);
+Gate::~Gate() {
+  std::unique_lock lock(mutex_);
+  gone_ = true;
+  ring(1'000'000);
+  left_.wait(lock, [this] { return waiting_ == 0; });
 }
 
-void Gate::let(std::uint64_t count) { WEIR_CHECK(::write(fd_.get(), &count, sizeof count) == sizeof count); }
+void Gate::ring(std::uint64_t count) { WEIR_CHECK(::write(fd_.get(), &count, sizeof count) == sizeof count); }
 
-bool Gate::pass() {
-  if (open_) return true;
+void Gate::open() {
+  const std::lock_guard lock(mutex_);
+  open_ = true;
+  ring(1'000'000);
+}
+
+void Gate::let(std::uint64_t count) {
+  const std::lock_guard lock(mutex_);
+  ring(count);
+}
+
+Gate::Passage Gate::pass() {
+  const std::lock_guard lock(mutex_);
+  if (gone_) return Passage::gone;
+  if (open_) return Passage::yes;
   std::uint64_t one = 0;
-  return ::read(fd_.get(), &one, sizeof one) == sizeof one;
+  return ::read(fd_.get(), &one, sizeof one) == sizeof one ? Passage::yes : Passage::no;
+}
+
+void Gate::enter() {
+  const std::lock_guard lock(mutex_);
+  ++waiting_;
+}
+
+void Gate::leave() {
+  const std::lock_guard lock(mutex_);
+  --waiting_;
+  left_.notify_all();
 }
 
 bool Call::fill() {
-  std::array<pollfd, 2> sources{{{socket_.get(), POLLIN, 0}, {origin_.stop_.fd(), POLLIN, 0}}};
+  std::array<pollfd, 2> sources{{{socket_.get(), POLLIN, 0}, {origin_.stop_.fd_.get(), POLLIN, 0}}};
   if (!socket_ || ::poll(sources.data(), sources.size(), -1) <= 0) return false;
   if (sources[1].revents != 0) return false;
   std::array<char, 16 * 1024> bytes{};
@@ -105,7 +131,7 @@ bool Call::send(std::string_view bytes) {
       continue;
     }
     if (errno != EAGAIN) return false;
-    std::array<pollfd, 2> sources{{{socket_.get(), POLLOUT, 0}, {origin_.stop_.fd(), POLLIN, 0}}};
+    std::array<pollfd, 2> sources{{{socket_.get(), POLLOUT, 0}, {origin_.stop_.fd_.get(), POLLIN, 0}}};
     ::poll(sources.data(), sources.size(), -1);
     if (sources[1].revents != 0) return false;
   }
@@ -126,18 +152,25 @@ bool Call::reply(int status, std::string_view body, const Fields& fields) {
 
 // POLLRDHUP tells a peer's FIN apart from bytes that it still has to say.
 bool Call::wait(Gate& gate) {
+  gate.enter();
+  bool passed = false;
   for (;;) {
-    if (gate.pass()) return true;
+    const Gate::Passage passage = gate.pass();
+    passed = passage == Gate::Passage::yes;
+    if (passage != Gate::Passage::no) break;
     std::array<pollfd, 3> sources{
-        {{gate.fd(), POLLIN, 0}, {socket_.get(), POLLRDHUP, 0}, {origin_.stop_.fd(), POLLIN, 0}}};
+        {{gate.fd_.get(), POLLIN, 0}, {socket_.get(), POLLRDHUP, 0}, {origin_.stop_.fd_.get(), POLLIN, 0}}};
     ::poll(sources.data(), sources.size(), -1);
-    if (sources[1].revents != 0 || sources[2].revents != 0) return keep_ = false;
+    if (sources[1].revents != 0 || sources[2].revents != 0) break;
   }
+  gate.leave();
+  if (!passed) keep_ = false;
+  return passed;
 }
 
 bool Call::wait_for_end() {
   keep_ = false;
-  std::array<pollfd, 2> sources{{{socket_.get(), POLLRDHUP, 0}, {origin_.stop_.fd(), POLLIN, 0}}};
+  std::array<pollfd, 2> sources{{{socket_.get(), POLLRDHUP, 0}, {origin_.stop_.fd_.get(), POLLIN, 0}}};
   ::poll(sources.data(), sources.size(), -1);
   return sources[0].revents != 0;
 }
@@ -159,7 +192,7 @@ Origin::~Origin() {
 }
 
 void Origin::accept_loop() {
-  std::array<pollfd, 2> sources{{{listener_.get(), POLLIN, 0}, {stop_.fd(), POLLIN, 0}}};
+  std::array<pollfd, 2> sources{{{listener_.get(), POLLIN, 0}, {stop_.fd_.get(), POLLIN, 0}}};
   for (;;) {
     ::poll(sources.data(), sources.size(), -1);
     if (sources[1].revents != 0) return;

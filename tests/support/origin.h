@@ -32,21 +32,37 @@
 
 namespace weir::testing {
 
-// Something to wait for, that poll() understands. Thread-safe.
+// Something to wait for, that poll() understands. Thread-safe. Its destructor sends away whoever still waits, and
+// returns when all have gone, so a gate may die before the origin whose behaviours name it.
 class Gate {
  public:
   Gate();
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+  ~Gate();
   // Lets everybody through, now and later.
   void open();
   // Lets `count` waiters through.
   void let(std::uint64_t count = 1);
-  // Takes one passage if there is one.
-  bool pass();
-  int fd() const noexcept { return fd_.get(); }
 
  private:
+  friend class Call;
+  friend class Origin;
+
+  enum class Passage { yes, no, gone };
+
+  void ring(std::uint64_t count);
+  // Takes one passage if there is one.
+  Passage pass();
+  void enter();
+  void leave();
+
   Fd fd_;
-  std::atomic<bool> open_{false};
+  std::mutex mutex_;
+  std::condition_variable left_;
+  bool open_ = false;
+  bool gone_ = false;
+  std::size_t waiting_ = 0;
 };
 
 struct Seen {
@@ -77,7 +93,7 @@ class Call {
   // 200-like answers with Content-Length; a HEAD gets the head alone. False when the peer is gone.
   bool reply(int status, std::string_view body = {}, const Fields& fields = {});
   bool send(std::string_view bytes);
-  // True when `gate` let it pass; false when the peer has gone away or the test has ended.
+  // True when `gate` let it pass; false when the peer has gone away, or the gate or the test has ended.
   bool wait(Gate& gate);
   // Waits until the peer closes or resets the connection; false when the test ended first.
   bool wait_for_end();

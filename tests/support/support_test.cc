@@ -93,6 +93,20 @@ TEST(Origin, HoldsUntilReleased) {
   EXPECT_EQ(origin.peak_in_flight(), 2U);
 }
 
+// A gate sends its waiters away before it dies.
+TEST(Origin, OutlivesItsGates) {
+  Origin origin;
+  Client client(origin.port());
+  {
+    Gate gate;
+    origin.on_hold("/hold", gate);
+    client.send(request_text("GET", "/hold"));
+    ASSERT_TRUE(origin.wait_for_in_flight(1));
+  }
+  EXPECT_TRUE(client.ended_by_peer());
+  EXPECT_TRUE(origin.wait_for_in_flight(0));
+}
+
 // A client that goes away is noticed by a request that is being held for it.
 TEST(Origin, NoticesThatTheClientHasGone) {
   Origin origin;
