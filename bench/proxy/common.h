@@ -96,11 +96,14 @@ inline int listen_on(const sockaddr_in& address) {
   return fd;
 }
 
-// Connects (loopback: at once) and only then turns non-blocking.
+// On loopback a connection is there at once, or -1: nobody listens.
 inline int connect_to(const sockaddr_in& address) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) die("socket");
-  if (::connect(fd, as_sockaddr(address), sizeof address) != 0) die("connect");
+  if (::connect(fd, as_sockaddr(address), sizeof address) != 0) {
+    ::close(fd);
+    return -1;
+  }
   set_nodelay(fd);
   return fd;
 }
@@ -117,11 +120,28 @@ inline int new_epoll() {
   return fd;
 }
 
-inline void watch(int epoll, int fd, std::uint32_t events, void* owner) {
+// Whom an event is for.
+class Watched {
+ public:
+  virtual void on_events() = 0;
+
+ protected:
+  ~Watched() = default;
+};
+
+inline void watch(int epoll, int fd, std::uint32_t events, Watched* owner) {
   epoll_event event{};
   event.events = events;
   event.data.ptr = owner;
   if (::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) die("epoll_ctl");
+}
+
+// Waits for events, for at most `timeout_ns` (below 0: as long as it takes), and delivers them.
+inline void turn(int epoll, std::int64_t timeout_ns) {
+  epoll_event events[256];
+  const timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
+  const int count = ::epoll_pwait2(epoll, events, 256, timeout_ns < 0 ? nullptr : &timeout, nullptr);
+  for (int i = 0; i < count; ++i) static_cast<Watched*>(events[i].data.ptr)->on_events();
 }
 
 }  // namespace weir::bench

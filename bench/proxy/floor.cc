@@ -32,7 +32,7 @@ class Floor {
  public:
   Floor(const sockaddr_in& address, const sockaddr_in& upstream)
       : upstream_(upstream), listener_(listen_on(address)) {
-    watch(epoll_, listener_, EPOLLIN, nullptr);
+    add(listener_, EPOLLIN, nullptr);
   }
 
   [[noreturn]] void run() {
@@ -53,13 +53,25 @@ class Floor {
   }
 
  private:
+  void add(int fd, std::uint32_t events, Side* side) {
+    epoll_event event{};
+    event.events = events;
+    event.data.ptr = side;
+    if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) die("epoll_ctl");
+  }
+
   void accept_all() {
     for (int fd = accept_from(listener_); fd >= 0; fd = accept_from(listener_)) {
+      const int upstream = connect_to(upstream_);
+      if (upstream < 0) {
+        ::close(fd);
+        continue;
+      }
       auto* pair = new Pair;
       pair->client = {fd, pair, &pair->upstream, {}};
-      pair->upstream = {connect_to(upstream_), pair, &pair->client, {}};
-      watch(epoll_, pair->client.fd, EPOLLIN | EPOLLOUT | EPOLLET, &pair->client);
-      watch(epoll_, pair->upstream.fd, EPOLLIN | EPOLLOUT | EPOLLET, &pair->upstream);
+      pair->upstream = {upstream, pair, &pair->client, {}};
+      add(pair->client.fd, EPOLLIN | EPOLLOUT | EPOLLET, &pair->client);
+      add(pair->upstream.fd, EPOLLIN | EPOLLOUT | EPOLLET, &pair->upstream);
     }
   }
 

@@ -7,6 +7,8 @@
 //   counts
 //                 from the moment the request was due:
 //                   bench_load 127.0.0.1:8080 --connections 10000 --rate 16700 --seconds 60
+//   in one piece  the service behind the proxy lives in this program too, on the same thread, which never sleeps:
+//                   bench_load 127.0.0.1:8080 --requests 200000 --origin 127.0.0.1:9000 --body 200
 //   idle          one request a connection, then all are held open until stdin ends, then one more each:
 //                   bench_load 127.0.0.1:8080 --connections 10000 --idle
 //
@@ -24,6 +26,7 @@
 
 #include "bench/proxy/common.h"
 #include "bench/proxy/measure.h"
+#include "bench/proxy/origin.h"
 
 namespace weir::bench {
 namespace {
@@ -31,7 +34,7 @@ namespace {
 constexpr const char* kUsage =
     "usage: bench_load ADDRESS:PORT [--connections N] [--requests N | --seconds N] [--warmup N] [--rate N]\n"
     "                  [--path /P] [--client-header] [--limit L --window-ms W] [--slack-us U]\n"
-    "                  [--watch-pid PID] [--idle]\n"
+    "                  [--watch-pid PID] [--origin ADDRESS:PORT [--body BYTES]] [--idle]\n"
     "       bench_load --free-ports N\n";
 
 struct Options {
@@ -48,10 +51,17 @@ struct Options {
   std::uint64_t slack_ns =
       0;  // what the gateway's own clock may be off (it reads it once a turn of its loop)
   int watch_pid = 0;
+  std::optional<sockaddr_in> origin;
+  std::size_t body = 200;
   bool idle = false;
 };
 
-struct Connection {
+class Load;
+
+struct Connection final : Watched {
+  void on_events() override;
+
+  Load* load = nullptr;
   int fd = -1;
   bool waiting = false;  // a request is out
   std::uint64_t sent_at = 0;
@@ -69,13 +79,17 @@ struct Connection {
 
 class Load {
  public:
-  explicit Load(const Options& options) : options_(options), connections_(options.connections) {}
+  explicit Load(const Options& options) : options_(options), connections_(options.connections) {
+    if (options_.origin) origin_.emplace(epoll_, *options_.origin, options_.body);
+  }
 
   void connect_all() {
     for (std::size_t i = 0; i < connections_.size(); ++i) {
       Connection& connection = connections_[i];
+      connection.load = this;
       connection.index = i;
       connection.fd = connect_to(options_.address);
+      if (connection.fd < 0) die("connect");
       connection.request = "GET " + options_.path +
                            " HTTP/1.1\r\nHost: bench.local\r\nUser-Agent: bench_load\r\nAccept: */*\r\n";
       if (options_.client_header) connection.request += "X-Client: " + std::to_string(i) + "\r\n";
@@ -152,6 +166,8 @@ class Load {
     return errors_ == 0 && missing_ == 0 && over_admitted_ == 0 && wrongly_refused_ == 0 && counted_ > 0;
   }
 
+  void receive(Connection& connection);
+
  private:
   std::uint64_t due_at(std::uint64_t k) const {
     return start_ +
@@ -196,26 +212,10 @@ class Load {
     if (sent != static_cast<ssize_t>(connection.request.size())) lose(connection, "send");
   }
 
-  void wait(std::uint64_t ns) {
-    epoll_event events[256];
-    const timespec timeout{static_cast<time_t>(ns / 1'000'000'000ULL),
-                           static_cast<long>(ns % 1'000'000'000ULL)};
-    const int count = ::epoll_pwait2(epoll_, events, 256, &timeout, nullptr);
-    for (int i = 0; i < count; ++i) receive(*static_cast<Connection*>(events[i].data.ptr));
-  }
-
-  // A short read says that the socket is empty.
-  void receive(Connection& connection) {
-    for (;;) {
-      if (connection.fd < 0) return;
-      const ssize_t got = ::recv(connection.fd, buffer_, sizeof buffer_, MSG_DONTWAIT);
-      if (got < 0 && errno == EAGAIN) return;
-      if (got <= 0) return lose(connection, got == 0 ? "closed" : "recv");
-      if (!connection.waiting) return lose(connection, "bytes without a question");
-      take(connection, std::string_view(buffer_, static_cast<std::size_t>(got)));
-      if (static_cast<std::size_t>(got) < sizeof buffer_) return;
-    }
-  }
+  // Together with the origin it never sleeps. A peer that sleeps has to be woken, by the proxy, in whose time that
+  // counts; and the slower a proxy is, the more often its peers sleep. Peers that are always awake cost every proxy
+  // the same: nothing.
+  void wait(std::uint64_t ns) { turn(epoll_, origin_ ? 0 : static_cast<std::int64_t>(ns)); }
 
   void take(Connection& connection, std::string_view bytes) {
     if (connection.expected == 0) {
@@ -306,6 +306,7 @@ class Load {
   const Options options_;
   std::vector<Connection> connections_;
   int epoll_ = new_epoll();
+  std::optional<Origin> origin_;
   std::size_t open_ = 0;
   std::uint64_t goal_ = ~std::uint64_t{0};  // requests that may be issued
   std::uint64_t issued_ = 0;
@@ -321,6 +322,21 @@ class Load {
   Histogram latency_;
   char buffer_[64 * 1024];
 };
+
+void Connection::on_events() { load->receive(*this); }
+
+// A short read says that the socket is empty.
+void Load::receive(Connection& connection) {
+  for (;;) {
+    if (connection.fd < 0) return;
+    const ssize_t got = ::recv(connection.fd, buffer_, sizeof buffer_, MSG_DONTWAIT);
+    if (got < 0 && errno == EAGAIN) return;
+    if (got <= 0) return lose(connection, got == 0 ? "closed" : "recv");
+    if (!connection.waiting) return lose(connection, "bytes without a question");
+    take(connection, std::string_view(buffer_, static_cast<std::size_t>(got)));
+    if (static_cast<std::size_t>(got) < sizeof buffer_) return;
+  }
+}
 
 // Ports that nobody listens on, from below the range that the kernel gives to outgoing connections: a port
 // from inside it could be taken by one of our own connections before its server has started.
@@ -358,6 +374,8 @@ Options parse(int argc, char** argv) {
       usage(kUsage);
     } else if (name == "--path") {
       options.path = argv[++i];
+    } else if (name == "--origin") {
+      options.origin = parse_address(argv[++i]);
     } else {
       const std::uint64_t value = parse_number(argv[++i]);
       if (name == "--connections")
@@ -374,6 +392,8 @@ Options parse(int argc, char** argv) {
         options.limit = static_cast<std::uint32_t>(value);
       else if (name == "--window-ms")
         options.window_ns = value * 1'000'000;
+      else if (name == "--body")
+        options.body = value;
       else if (name == "--slack-us")
         options.slack_ns = value * 1'000;
       else if (name == "--watch-pid")
