@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# A million requests a minute from ten thousand clients, each limited exactly; and what an idle connection costs.
+# A million requests a minute from ten thousand clients, each limited exactly; and the cost of an idle one.
 #
 #   bench/capacity.sh [--seconds 60] [--rate 16700] [--connections 10000] [--record]
 #
-# Load: an open loop at --rate over --connections keep-alive connections, a key each (X-Client). The limit is 10 in
-# any 10 s, so some are admitted and some refused all the time, and the load generator judges every answer against
-# the window (bench/proxy/measure.h). Wanted: 0 errors, nothing missing, no key over its limit, none refused wrongly.
-# --slack-us (default 20000) is how far the gateway's time of decision may lie outside of the moment between
-# question and answer: it reads its clock once a turn of its event loop.
+# Load: an open loop at --rate over --connections keep-alive connections, a key each (X-Client). The limit is
+# 10 in any 10 s, so some are admitted and some refused all the time, and the load generator judges every
+# answer against the window (bench/proxy/measure.h). Wanted: 0 errors, nothing missing, no key over its limit,
+# none refused wrongly. --slack-us (default 20000) is how far the gateway's time of decision may lie outside
+# of the moment between question and answer: it reads its clock once a turn of its event loop.
 #
-# Memory: a fresh gateway answers one request on each of --connections connections, which then stay open. Wanted: at
-# most 1024 bytes of private memory (smaps_rollup) for each, and each still answers afterwards.
+# Memory: a fresh gateway answers one request on each of --connections connections, which then stay open.
+# Wanted: at most 1024 bytes of private memory (smaps_rollup) for each, and each still answers afterwards.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bin=${WEIR_BIN:-$root/build/release/bin}

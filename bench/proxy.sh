@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# CPU time per proxied request: weir with its chain on, beside a bare recv/send loop and plain nginx and HAProxy.
+# CPU time per proxied request: weir with its chain on, beside a bare loop, plain nginx and plain HAProxy.
 #
 #   bench/proxy.sh [--connections 64] [--body 200] [--rounds 5] [--requests 200000] [--record] [--only LIST]
 #
-# All proxies stay up on core 0. Load generator and origin are one thread on core 1 that never sleeps: waking a
-# sleeping peer would count as the proxy's time, more of it the slower the proxy is. In each round every proxy gets
-# the same number of requests in turn, so that whatever else the machine does meets all of them. The figure is what
-# the scheduler has charged to the proxy's threads, user and system, over the requests answered (bench_load
-# --watch-pid). Ratios are formed inside a round; the table shows their median and range.
+# All proxies stay up on core 0. Load generator and origin are one thread on core 1 that never sleeps: waking
+# a sleeping peer would count as the proxy's time, more of it the slower the proxy is. In each round every
+# proxy gets the same number of requests in turn, so that whatever else the machine does meets all of them.
+# The figure is what the scheduler has charged to the proxy's threads, user and system, over the requests
+# answered (bench_load --watch-pid). Ratios are formed inside a round; the table shows their median and range.
 #
-# Exit 0 when weir holds both bars (at most 1.25x of the loop, at most 0.9x of each rival), 1 when not.
-# Other connection counts and bodies are for information: their exit status says only that all requests succeeded.
+# Exit 0 when weir holds both bars (at most 1.25x of the loop, at most 0.9x of each rival), 1 when not. Other
+# connection counts and bodies are for information: their exit status says only that all requests succeeded.
 # --record adds a dated file to bench/results/. WEIR_BIN names the folder of the programs (build/release/bin).
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

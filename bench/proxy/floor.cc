@@ -2,10 +2,10 @@
 //
 //   bench_floor 127.0.0.1:8080 127.0.0.1:9000
 //
-// For each client connection one connection to the upstream; what arrives on one side is sent on the other,
-// unread. A request and its answer cost four system calls (recv and send on both sides) and their share of
-// epoll_wait: no proxy that moves bytes through user space can do with less. One thread, edge-triggered
-// epoll.
+// For each client connection one connection to the upstream; what arrives on one side is
+// sent on the other, unread. A request and its answer cost four system calls (recv and
+// send on both sides) and their share of epoll_wait: no proxy that moves bytes through
+// user space can do with less. One thread, edge-triggered epoll.
 #include <string>
 #include <vector>
 

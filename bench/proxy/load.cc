@@ -1,13 +1,12 @@
 // bench_load: asks an HTTP/1.1 service over many keep-alive connections and says what came of it.
 //
 //   closed loop   each connection sends its next request when the answer to the last has arrived:
-//                   bench_load 127.0.0.1:8080 --connections 64 --requests 200000 --warmup 5000 --watch-pid
-//                   1234
+//                   bench_load 127.0.0.1:8080 --connections 64 --requests 200000 --warmup 5000 --watch-pid 12
 //   open loop     requests leave by the clock, so a slow answer does not slow the questions down; latency
-//   counts
-//                 from the moment the request was due:
+//                 counts from the moment the request was due:
 //                   bench_load 127.0.0.1:8080 --connections 10000 --rate 16700 --seconds 60
-//   in one piece  the service behind the proxy lives in this program too, on the same thread, which never sleeps:
+//   in one piece  the service behind the proxy lives in this program too, on the same thread, which never
+//                 sleeps:
 //                   bench_load 127.0.0.1:8080 --requests 200000 --origin 127.0.0.1:9000 --body 200
 //   idle          one request a connection, then all are held open until stdin ends, then one more each:
 //                   bench_load 127.0.0.1:8080 --connections 10000 --idle
@@ -212,9 +211,9 @@ class Load {
     if (sent != static_cast<ssize_t>(connection.request.size())) lose(connection, "send");
   }
 
-  // Together with the origin it never sleeps. A peer that sleeps has to be woken, by the proxy, in whose time that
-  // counts; and the slower a proxy is, the more often its peers sleep. Peers that are always awake cost every proxy
-  // the same: nothing.
+  // Together with the origin it never sleeps. A peer that sleeps has to be woken, by the proxy, in whose time
+  // that counts; and the slower a proxy is, the more often its peers sleep. Peers that are always awake cost
+  // every proxy the same: nothing.
   void wait(std::uint64_t ns) { turn(epoll_, origin_ ? 0 : static_cast<std::int64_t>(ns)); }
 
   void take(Connection& connection, std::string_view bytes) {

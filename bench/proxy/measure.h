@@ -69,8 +69,8 @@ inline std::uint64_t cpu_ns_of(int pid) {
   return sum;
 }
 
-// Judges a limit of `limit` admissions in any window from outside, for one key that asks one question at a
-// time.
+// Judges a limit of `limit` admissions in any window from
+// outside, for one key that asks one question at a time.
 //
 // The gateway decided at some moment between `sent` and `received`. So an admission was certainly wrong if
 // even the longest reading (this answer's arrival, that request's departure) puts limit + 1 admissions into
@@ -89,8 +89,8 @@ class WindowCheck {
     if (++next_ == admitted_.size()) next_ = 0, full_ = true;
     return early;
   }
-  // By how many nanoseconds the refusal came too late (all ones: the window was never full); 0 when it was
-  // right.
+  // By how many nanoseconds the refusal came too late (all ones:
+  // the window was never full); 0 when it was right.
   std::uint64_t refused(std::uint64_t sent) const {
     if (!full_) return ~std::uint64_t{0};
     const std::uint64_t since = sent - admitted_[next_].received;

@@ -1,8 +1,9 @@
 // An HTTP/1.1 service that costs as little as a service can, so that what is measured is the proxy.
 //
-// Any request gets 200 with a body of the given size; a target of /bytes/N gets N bytes. Keep-alive, pipelining in
-// order, no request bodies. Edge-triggered, one recv and one send for each request; the answer is rendered once and
-// sent again as it is. It lives on somebody's epoll: bench_origin's own, or that of the load generator.
+// Any request gets 200 with a body of the given size; a target of /bytes/N gets N bytes. Keep-alive,
+// pipelining in order, no request bodies. Edge-triggered, one recv and one send for each request; the answer
+// is rendered once and sent again as it is. It lives on somebody's epoll: bench_origin's own, or that of the
+// load generator.
 #ifndef WEIR_BENCH_PROXY_ORIGIN_H_
 #define WEIR_BENCH_PROXY_ORIGIN_H_
 
@@ -49,8 +50,8 @@ class Origin final : public Watched {
     delete connection;
   }
 
-  // A short read says that the socket is empty: the next event comes with the next bytes, so one recv is
-  // enough.
+  // A short read says that the socket is empty: the next event
+  // comes with the next bytes, so one recv is enough.
   void serve(Connection* connection) {
     if (connection->unsent != nullptr && !flush(*connection)) return;
     const ssize_t got =

@@ -1,10 +1,11 @@
-// demo_service: a small HTTP service to stand behind a gateway, and an example of weir's http, io and async parts.
+// demo_service: a small HTTP service to stand behind a gateway,
+// and an example of weir's http, io and async parts.
 //
 //   demo_service --name users --listen 127.0.0.1:9001
 //   curl '127.0.0.1:9001/users/42?sleep=500&status=503'
 //
-// One thread, one reactor. A connection is a coroutine: it reads a head, then the body, waits if it was told to,
-// writes the answer, and starts again. SIGTERM and SIGINT end it. What it answers stands in answers.h.
+// One thread, one reactor. A connection is a coroutine: it reads a head, then the body, waits if it was told
+// to, writes the answer, and starts again. SIGTERM and SIGINT end it. What it answers stands in answers.h.
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>

@@ -46,7 +46,8 @@ TEST_F(DemoService, FailsOnDemand) {
   EXPECT_GE(std::chrono::steady_clock::now() - before, std::chrono::milliseconds{40});
 }
 
-// Connections are kept; bodies in both framings are read; HEAD ends with its head; nonsense ends the connection.
+// Connections are kept; bodies in both framings are read; HEAD
+// ends with its head; nonsense ends the connection.
 TEST_F(DemoService, SpeaksHttp) {
   Client client(port);
   EXPECT_EQ(client.ask("POST", "/orders", {}, "body").status, 200);

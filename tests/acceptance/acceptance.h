@@ -13,8 +13,8 @@
 
 namespace weir::testing {
 
-// A refusal by weir: problem+json with its five members, the same id in body and field, and a Proxy-Status that
-// names weir. The connection need not close.
+// A refusal by weir: problem+json with its five members, the same id in body and field, and a Proxy-Status
+// that names weir. The connection need not close.
 inline void expect_problem(const Answer& answer, int status, std::string_view type) {
   ASSERT_EQ(answer.status, status) << answer;
   EXPECT_EQ(answer.field("Content-Type"), "application/problem+json") << answer;

@@ -126,7 +126,8 @@ TEST_F(Admin, AsksForATokenToWrite) {
   }
 }
 
-// A web page that the operator happens to visit cannot use his browser: Host and Origin must be the listener's own.
+// A web page that the operator happens to visit cannot use his browser: Host and Origin must be the
+// listener's own.
 TEST_F(Admin, RefusesCrossSiteRequests) {
   const std::uint16_t port = gateway.admin_port();
   EXPECT_EQ(ask(port, "GET", "/v1/config", {{"Host", "evil.example"}}).status, 403);

@@ -1,4 +1,5 @@
-// The resilience chain, seen from outside: rate limiter, then load shedder, then circuit breaker, then upstream.
+// The resilience chain, seen from outside: rate limiter, then
+// load shedder, then circuit breaker, then upstream.
 #include <sys/socket.h>
 
 #include <atomic>
@@ -23,7 +24,8 @@ std::string chain(const Origin& origin, std::string_view more = {}, std::string_
               {{"ORIGIN", origin.url()}, {"OPEN_FOR", std::string(open_for)}, {"MORE", std::string(more)}});
 }
 
-// `count` requests on connections of their own that the origin is holding. Each waits for the one before to arrive.
+// `count` requests on connections of their own that the origin is
+// holding. Each waits for the one before to arrive.
 std::vector<Client> hold(Gateway& gateway, Origin& origin, std::string_view target, std::size_t count) {
   std::vector<Client> held;
   const std::size_t before = origin.in_flight();
@@ -43,8 +45,8 @@ bool breaker_is(const Gateway& gateway, int state) {
 }
 constexpr int kClosed = 0, kOpen = 1, kHalfOpen = 2;
 
-// Sends until one request is let through to the held path: the probe. Everything before must be refused by the
-// breaker.
+// Sends until one request is let through to the held path: the probe. Everything before must be refused by
+// the breaker.
 Client send_probe(Gateway& gateway, Origin& origin, std::string_view target) {
   const std::size_t before = origin.count(target);
   for (;;) {
@@ -60,7 +62,8 @@ Client send_probe(Gateway& gateway, Origin& origin, std::string_view target) {
   }
 }
 
-// A limited request is refused before it could take a permit: all permits are out, and still the answer is 429.
+// A limited request is refused before it could take a permit: all
+// permits are out, and still the answer is 429.
 TEST(Chain, LimitsBeforeItSheds) {
   Origin origin;
   Gate gate;
@@ -105,8 +108,8 @@ TEST(Chain, DoesNotRefundALimitWhenItSheds) {
   EXPECT_EQ(problem_type(gateway.get("/limited")), "rate-limited");
 }
 
-// A shed request never reaches the breaker: with no permit free and the breaker open the answer is load-shed, and the
-// one probe is still there for the next request.
+// A shed request never reaches the breaker: with no permit free and the breaker open the answer is load-shed,
+// and the one probe is still there for the next request.
 TEST(Chain, ShedsBeforeItAsksTheBreaker) {
   Origin origin, other;
   Gate gate;
@@ -136,7 +139,8 @@ TEST(Chain, ShedsBeforeItAsksTheBreaker) {
   EXPECT_TRUE(breaker_is(gateway, kClosed));
 }
 
-// Fifty requests run; the 51st is refused at once, and its place is free again when one of the fifty has ended.
+// Fifty requests run; the 51st is refused at once, and its place
+// is free again when one of the fifty has ended.
 TEST(Chain, RefusesThe51stInFlight) {
   Origin origin;
   Gate gate;
@@ -223,8 +227,8 @@ TEST(Chain, ReadsTheBodyBeforeItTakesAPermit) {
   EXPECT_EQ(origin.last("/slow").body, "1234567890");
 }
 
-// The permit is back before the client has the last byte: one place is enough for one request after another, on
-// whatever connection it comes.
+// The permit is back before the client has the last byte: one place is enough for one request after another,
+// on whatever connection it comes.
 TEST(Chain, GivesThePermitBackBeforeTheAnswerEnds) {
   Origin origin;
   Gateway gateway(chain(origin, "load_shed: {max_in_flight: 1}"));
@@ -250,8 +254,8 @@ TEST(Chain, FreesThePermitOfASlowReader) {
   EXPECT_EQ(lazy.front().read().body.size(), 60'000U);
 }
 
-// The fifth failure in a row opens the breaker; a success before it starts the count again. From then on nothing
-// reaches the upstream, and one line of the log names the five requests.
+// The fifth failure in a row opens the breaker; a success before it starts the count again. From then on
+// nothing reaches the upstream, and one line of the log names the five requests.
 TEST(Chain, OpensOnTheFifthFailure) {
   Origin origin;
   origin.on_status("/fail", 500);
@@ -283,8 +287,8 @@ TEST(Chain, OpensOnTheFifthFailure) {
     EXPECT_NE(line.find(id), std::string::npos) << id << " is not in: " << line;
 }
 
-// When the breaker has been open for its time, exactly one request is let through; the others are refused until that
-// one is back, and its success closes the breaker for all.
+// When the breaker has been open for its time, exactly one request is let through; the others are refused
+// until that one is back, and its success closes the breaker for all.
 TEST(Chain, LetsOneProbeThroughAndCloses) {
   Origin origin;
   Gate gate;
@@ -322,8 +326,8 @@ TEST(Chain, OpensAgainWhenTheProbeFails) {
             1);
 }
 
-// An answer to a request from before the breaker opened and closed again changes nothing: a failure does not count
-// towards the next opening, and a success does not reset the count.
+// An answer to a request from before the breaker opened and closed again changes nothing: a failure does not
+// count towards the next opening, and a success does not reset the count.
 TEST(Chain, IgnoresLateAnswersOfAnOlderGeneration) {
   Origin origin;
   Gate late;
@@ -366,7 +370,8 @@ TEST(Chain, IgnoresALateSuccessWhileOpen) {
   EXPECT_TRUE(breaker_is(gateway, kOpen));
 }
 
-// A client that hangs up gives everything back: permits, upstream calls, and no failure is charged to the upstream.
+// A client that hangs up gives everything back: permits, upstream
+// calls, and no failure is charged to the upstream.
 TEST(Chain, GivesEverythingBackOnDisconnect) {
   Origin origin;
   Gate never;
@@ -403,8 +408,8 @@ TEST(Chain, PassesTheProbeOnWhenItsClientHangsUp) {
   EXPECT_TRUE(breaker_is(gateway, kClosed));
 }
 
-// Resets, silence, broken answers and refused connections are failures; 4xx, 501 and 505 are the upstream's answer to
-// this one request and say nothing about its health.
+// Resets, silence, broken answers and refused connections are failures; 4xx, 501 and 505 are the upstream's
+// answer to this one request and say nothing about its health.
 TEST(Chain, KnowsWhatAFailureIs) {
   struct Case {
     const char* path;

@@ -108,7 +108,8 @@ TEST(HeadersOfTrustedPeers, ContinueForwardingFields) {
   EXPECT_EQ(origin.last().field("X-Forwarded-Proto"), "https") << origin.last().head;
 }
 
-// Every upstream call carries a traceparent: the trace that came is continued, a broken or absent one starts anew.
+// Every upstream call carries a traceparent: the trace that came
+// is continued, a broken or absent one starts anew.
 TEST_F(Headers, CarryTheTrace) {
   const std::string trace = "4bf92f3577b34da6a3ce929d0e0e4736";
   gateway.get("/", {{"traceparent", "00-" + trace + "-00f067aa0ba902b7-01"}, {"tracestate", "vendor=1"}});
@@ -126,7 +127,8 @@ TEST_F(Headers, CarryTheTrace) {
   EXPECT_EQ(origin.last().field("traceparent").size(), 55U) << origin.last().head;
 }
 
-// What only weir may say about a caller is dropped in every spelling that some server would read as the same name.
+// What only weir may say about a caller is dropped in every
+// spelling that some server would read as the same name.
 TEST_F(Headers, DropSpoofedIdentity) {
   for (const char* name :
        {"X-Passport", "x-passport", "X_Passport", "X-PASSPORT", "x_passport", "X.Passport", "X-Proxy-State",

@@ -245,7 +245,8 @@ TEST(Start, RefusesABrokenFile) {
   EXPECT_NE(finished.err.find(":3:"), std::string::npos) << finished.err;
 }
 
-// Connections above the bound of one address are closed unanswered and counted; other addresses are not concerned.
+// Connections above the bound of one address are closed unanswered
+// and counted; other addresses are not concerned.
 TEST(Start, BoundsConnectionsOfOneAddress) {
   GatewayOptions options;
   options.extra = "limits: {connections_per_address: 3}\n";

@@ -1,6 +1,6 @@
-// Requests that are not what they should be: each gets its status, the connection closes, nothing goes upstream.
-// The cases are those of RFC 9112 and RFC 9110 where two servers could disagree on where a request ends or where it
-// goes, and the bounds of `limits`.
+// Requests that are not what they should be: each gets its status, the connection closes, nothing goes
+// upstream. The cases are those of RFC 9112 and RFC 9110 where two servers could disagree on where a request
+// ends or where it goes, and the bounds of `limits`.
 #include <vector>
 
 #include "tests/acceptance/acceptance.h"
@@ -151,8 +151,8 @@ class MalformedRequests : public ::testing::TestWithParam<Malformed> {
 Origin* MalformedRequests::origin_ = nullptr;
 Gateway* MalformedRequests::gateway_ = nullptr;
 
-// The status of the contract, `Connection: close`, the end of the connection, a line in the log, and an upstream that
-// has seen nothing. Another connection is not concerned.
+// The status of the contract, `Connection: close`, the end of the connection, a line in the log, and an
+// upstream that has seen nothing. Another connection is not concerned.
 TEST_P(MalformedRequests, AreRefusedAndClosed) {
   const std::size_t reached = origin_->count();
   Client client(gateway_->port());

@@ -139,7 +139,8 @@ TEST_F(Protocol, PassesBodiesInBothFramings) {
   }
 }
 
-// A chunked answer stays one for HTTP/1.1; a client of HTTP/1.0 gets the same bytes until the connection ends.
+// A chunked answer stays one for HTTP/1.1; a client of HTTP/1.0
+// gets the same bytes until the connection ends.
 TEST_F(Protocol, FramesAnswersForTheirClient) {
   origin.on("/", [](Call& call) {
     call.read_body();
@@ -233,8 +234,8 @@ TEST_F(Protocol, PassesEventsOneByOne) {
   EXPECT_TRUE(client.body_done()) << client.fault();
 }
 
-// An answer that comes before the upload has ended stops the upload: the client gets it although it still sends, and
-// most of the body never crosses the gateway.
+// An answer that comes before the upload has ended stops the upload: the client gets it although it still
+// sends, and most of the body never crosses the gateway.
 TEST_F(Protocol, StopsAnUploadAtAnEarlyAnswer) {
   std::atomic<std::size_t> received{0};
   origin.on("/stream/upload", [&](Call& call) {
@@ -308,7 +309,8 @@ TEST_F(Protocol, PassesUnknownMethods) {
   EXPECT_EQ(origin.last().method, "PURGE");
 }
 
-// A body over `max_body` is refused, announced or not, and none of it reaches an upstream that waits for all of it.
+// A body over `max_body` is refused, announced or not, and none of it reaches an upstream that waits for all
+// of it.
 TEST(ProtocolLimits, RefusesLargeBodies) {
   Origin origin;
   Gateway gateway(with(R"(

@@ -1,4 +1,5 @@
-// The rate limiter, seen from outside. Most routes answer by themselves (`respond`): a limit needs no upstream.
+// The rate limiter, seen from outside. Most routes answer by
+// themselves (`respond`): a limit needs no upstream.
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -29,7 +30,8 @@ int admitted_of(Client& client, int count, std::string_view target, const Fields
   return admitted;
 }
 
-// The 101st request of a minute is refused, with everything a client needs to know; the first hundred count down.
+// The 101st request of a minute is refused, with everything a
+// client needs to know; the first hundred count down.
 TEST(RateLimiter, RefusesThe101stOfAMinute) {
   Gateway gateway(R"(
     rate_limits: {per_client: {key: client_ip, limit: 100, window: 1m}}
@@ -56,7 +58,8 @@ TEST(RateLimiter, RefusesThe101stOfAMinute) {
   EXPECT_EQ(line["reason"].text(), "rate-limited");
 }
 
-// Over any two seconds ten requests pass, however they are bunched: what left the window frees exactly its own places.
+// Over any two seconds ten requests pass, however they are bunched: what left the window frees exactly its
+// own places.
 TEST(RateLimiter, KeepsAnExactTrailingWindowUnderTwoBursts) {
   Gateway gateway(R"(
     rate_limits:

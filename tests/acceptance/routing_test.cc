@@ -51,7 +51,8 @@ TEST(Routing, NamesTheAllowedMethods) {
   EXPECT_EQ(answer.field("Allow").find("DELETE"), std::string::npos) << answer;
 }
 
-// One canonical path is routed, forwarded and logged: slashes merged, dots resolved, unreserved characters decoded.
+// One canonical path is routed, forwarded and logged: slashes
+// merged, dots resolved, unreserved characters decoded.
 TEST(Routing, ForwardsTheCanonicalPath) {
   Origin origin;
   Gateway gateway(with(R"(

@@ -92,7 +92,8 @@ TEST(Upstreams, ThatHangUpAreUnreachable) {
   expect_problem(gateway.ask("POST", "/reset", {}, "x"), 502, "upstream-unreachable");
 }
 
-// A port where nobody listens is 502 until the breaker has seen enough; then 503 with the time of the next probe.
+// A port where nobody listens is 502 until the breaker has seen
+// enough; then 503 with the time of the next probe.
 TEST(Upstreams, ThatAreDeadAreLeftAlone) {
   Gateway gateway(with(R"(
     upstreams: {dead: {endpoints: ["http://127.0.0.1:$PORT"]}}
@@ -147,7 +148,8 @@ TEST(Upstreams, AreKeptConnected) {
             1);
 }
 
-// A connection that the upstream closed while it was idle is found out before, or repaired without the client noticing.
+// A connection that the upstream closed while it was idle is found
+// out before, or repaired without the client noticing.
 TEST(Upstreams, MayCloseIdleConnections) {
   Origin origin;
   Gateway gateway(to_origin(origin));
@@ -159,8 +161,8 @@ TEST(Upstreams, MayCloseIdleConnections) {
   }
 }
 
-// When a reused connection dies under a request before a byte of the answer, one that may be repeated is, once; one
-// that may not is 502.
+// When a reused connection dies under a request before a byte of the answer, one that may be repeated is,
+// once; one that may not is 502.
 TEST(Upstreams, AreAskedAgainOnlyWhenThatIsSafe) {
   Origin origin;
   std::set<int> used;

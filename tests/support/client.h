@@ -5,8 +5,8 @@
 //   Answer answer = client.read();                              // exactly one response, not a byte more
 //   EXPECT_EQ(answer.status, 200) << answer;
 //
-// It is written apart from weir/http on purpose: a fault in our parser must not hide itself. It is as strict as a
-// client may be and says in `fault` what was wrong. Blocking, with a bound on every wait. One thread.
+// It is written apart from weir/http on purpose: a fault in our parser must not hide itself. It is as strict
+// as a client may be and says in `fault` what was wrong. Blocking, with a bound on every wait. One thread.
 #ifndef WEIR_TESTS_SUPPORT_CLIENT_H_
 #define WEIR_TESTS_SUPPORT_CLIENT_H_
 
@@ -46,8 +46,8 @@ struct Answer {
 
 std::ostream& operator<<(std::ostream& out, const Answer& answer);
 
-// "GET /a HTTP/1.1\r\nHost: weir.test\r\n...\r\n\r\n". A Host is added when `fields` has none, and a Content-Length when
-// there is a body and `fields` frames none.
+// "GET /a HTTP/1.1\r\nHost: weir.test\r\n...\r\n\r\n". A Host is added when `fields` has none, and a
+// Content-Length when there is a body and `fields` frames none.
 std::string request_text(std::string_view method, std::string_view target, const Fields& fields = {},
                          std::string_view body = {});
 
@@ -59,8 +59,8 @@ class Client {
 
   // False when the peer has closed, or takes no bytes for kPatience.
   bool send(std::string_view bytes);
-  // One response: head, framing and body. Interim (1xx) answers are answers of their own. `to_head`: the request was
-  // a HEAD, so no body follows whatever the fields say.
+  // One response: head, framing and body. Interim (1xx) answers are answers of their own. `to_head`: the
+  // request was a HEAD, so no body follows whatever the fields say.
   Answer read(bool to_head = false);
   // Like read(), skipping 1xx.
   Answer read_final(bool to_head = false);

@@ -91,7 +91,8 @@ Gateway::Gateway(std::string_view configuration, GatewayOptions options)
                   << process_->err();
 }
 
-// A gateway that still has requests to finish (the test ends in the middle of something) is not waited for long.
+// A gateway that still has requests to finish (the test ends in
+// the middle of something) is not waited for long.
 Gateway::~Gateway() {
   process_->signal(SIGTERM);
   const std::optional<int> code = process_->wait(std::chrono::seconds{2});

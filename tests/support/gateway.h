@@ -7,10 +7,10 @@
 //   )", {{"ORIGIN", origin.url()}}));
 //   EXPECT_EQ(gateway.get("/users/1").status, 200);
 //
-// The text is a whole configuration without `listen`, `admin`, `workers` and `access_log`: those are added in front, with
-// free ports and files in a temporary folder, unless the options say otherwise. The constructor waits until /readyz
-// says 200; a gateway that does not come up, or that ends by a crash or with an exit code other than 0, fails the test
-// and prints what it wrote on standard error.
+// The text is a whole configuration without `listen`, `admin`, `workers` and `access_log`: those are added in
+// front, with free ports and files in a temporary folder, unless the options say otherwise. The constructor
+// waits until /readyz says 200; a gateway that does not come up, or that ends by a crash or with an exit code
+// other than 0, fails the test and prints what it wrote on standard error.
 //
 // The binary is $WEIR_BINARY, else bin/weir of the build folder.
 #ifndef WEIR_TESTS_SUPPORT_GATEWAY_H_

@@ -1,5 +1,5 @@
-// Json: a small strict reader (RFC 8259) for answers and log lines. Keeps the order of members, since the contract
-// names one, and refuses a name that comes twice. Recursion is bounded.
+// Json: a small strict reader (RFC 8259) for answers and log lines. Keeps the order of members, since the
+// contract names one, and refuses a name that comes twice. Recursion is bounded.
 //
 //   std::optional<Json> problem = Json::parse(answer.body);
 //   EXPECT_EQ((*problem)["type"].text(), "urn:weir:problem:rate-limited");

@@ -7,9 +7,9 @@
 //   ASSERT_TRUE(origin.wait_for_requests("/slow", 1));   // it has arrived and is being held
 //   gate.open();
 //
-// Any other path gets 200 "ok". Each connection has a thread, which reads one request after another and runs the
-// behaviour of its path; a behaviour may block, drip, lie, close or reset. Everything that waits ends with the Origin
-// (waits answer false), whose destructor joins all threads.
+// Any other path gets 200 "ok". Each connection has a thread, which reads one request after another and runs
+// the behaviour of its path; a behaviour may block, drip, lie, close or reset. Everything that waits ends
+// with the Origin (waits answer false), whose destructor joins all threads.
 #ifndef WEIR_TESTS_SUPPORT_ORIGIN_H_
 #define WEIR_TESTS_SUPPORT_ORIGIN_H_
 
@@ -32,8 +32,8 @@
 
 namespace weir::testing {
 
-// Something to wait for, that poll() understands. Thread-safe. Its destructor sends away whoever still waits, and
-// returns when all have gone, so a gate may die before the origin whose behaviours name it.
+// Something to wait for, that poll() understands. Thread-safe. Its destructor sends away whoever still waits,
+// and returns when all have gone, so a gate may die before the origin whose behaviours name it.
 class Gate {
  public:
   Gate();
@@ -131,23 +131,24 @@ class Origin {
   std::uint16_t port() const noexcept { return port_; }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
 
-  // For exactly this path; the last one given counts. Without a body to read, `behaviour` gets the request as soon
-  // as its head is complete.
+  // For exactly this path; the last one given counts. Without a body to read, `behaviour` gets the request as
+  // soon as its head is complete.
   void on(const std::string& path, Behaviour behaviour);
   // Shorthands: a fixed status, raw bytes and then FIN, everything held until the gate lets it go.
   void on_status(const std::string& path, int status, std::string body = {});
   void on_raw(const std::string& path, std::string bytes);
   void on_hold(const std::string& path, Gate& gate);
 
-  // Requests whose head has arrived, and what the behaviours have read of them, oldest first; "" for all paths.
+  // Requests whose head has arrived, and what the behaviours have
+  // read of them, oldest first; "" for all paths.
   std::vector<Seen> requests(std::string_view path = {}) const;
   std::size_t count(std::string_view path = {}) const;
   Seen last(std::string_view path = {}) const;  // of those; a Seen without method if there is none
   bool wait_for_requests(std::string_view path, std::size_t count,
                          std::chrono::milliseconds bound = kPatience);
 
-  // Requests that have arrived and are not answered, and the most there ever were. An answer by reply() ends its
-  // request before its first byte is sent: whoever has read the answer finds it counted out.
+  // Requests that have arrived and are not answered, and the most there ever were. An answer by reply() ends
+  // its request before its first byte is sent: whoever has read the answer finds it counted out.
   std::size_t in_flight() const;
   std::size_t peak_in_flight() const;
   bool wait_for_in_flight(std::size_t count, std::chrono::milliseconds bound = kPatience);

@@ -1,5 +1,6 @@
-// fork and exec by hand rather than posix_spawn: only code between the two can ask the kernel to end the child with
-// its parent. That code calls nothing but async-signal-safe functions, so other threads do not matter.
+// fork and exec by hand rather than posix_spawn: only code between the two can ask
+// the kernel to end the child with its parent. That code calls nothing but
+// async-signal-safe functions, so other threads do not matter.
 #include "tests/support/process.h"
 
 #include <fcntl.h>

@@ -5,9 +5,9 @@
 //   gateway.signal(SIGTERM);
 //   EXPECT_EQ(gateway.wait(), 0);
 //
-// Whatever happens, the program does not outlive its Process: the destructor kills it, and the kernel does when the
-// test itself dies (PR_SET_PDEATHSIG; start it from the main thread, whose end is what the kernel watches).
-// One thread reads both pipes, so a talkative program never blocks on a full one.
+// Whatever happens, the program does not outlive its Process: the destructor kills it, and the kernel does
+// when the test itself dies (PR_SET_PDEATHSIG; start it from the main thread, whose end is what the kernel
+// watches). One thread reads both pipes, so a talkative program never blocks on a full one.
 #ifndef WEIR_TESTS_SUPPORT_PROCESS_H_
 #define WEIR_TESTS_SUPPORT_PROCESS_H_
 
@@ -47,7 +47,8 @@ class Process {
 
   std::string out() const;
   std::string err() const;
-  // True once `text` has appeared on standard error; false when the program ended, or time passed, without it.
+  // True once `text` has appeared on standard error; false when
+  // the program ended, or time passed, without it.
   bool wait_for_err(std::string_view text, std::chrono::milliseconds bound = kPatience);
 
  private:

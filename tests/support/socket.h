@@ -35,14 +35,15 @@ class Fd {
 Fd listen_on_loopback(std::uint16_t port = 0, int backlog = 1024);
 std::uint16_t port_of(const Fd& socket);
 
-// Connects from `source` (any address of 127.0.0.0/8: each is another client to the gateway); an empty Fd when refused.
+// Connects from `source` (any address of 127.0.0.0/8: each is another client to the gateway); an empty Fd
+// when refused.
 Fd connect_to_loopback(std::uint16_t port, const std::string& source = "127.0.0.1");
 
 // RST instead of FIN, and the descriptor is gone.
 void reset_connection(Fd& socket);
 
-// A port that nobody listens on, from below the range that the kernel gives to outgoing connections, so that none of
-// our own connections can take it before its server has started. Never the same twice in one process.
+// A port that nobody listens on, from below the range that the kernel gives to outgoing connections, so that
+// none of our own connections can take it before its server has started. Never the same twice in one process.
 std::uint16_t free_port();
 
 // The soft limit of descriptors to the hard one.

@@ -1,4 +1,5 @@
-// The kit must be right before it may judge the gateway: client against origin, without anything between them.
+// The kit must be right before it may judge the gateway: client
+// against origin, without anything between them.
 #include <gtest/gtest.h>
 #include <signal.h>
 
