@@ -70,15 +70,17 @@ Server::Server(ServerOptions options, Log& log)
       addresses_(seed_) {}
 
 Server::~Server() {
-  const auto end = [](const std::unique_ptr<Thread>& thread) {
-    if (thread == nullptr) return;
+  // Every thread first, then what they run on: a scrape on the admin's thread looks into the workers.
+  const auto stop = [](const std::unique_ptr<Thread>& thread) {
+    if (thread == nullptr || !thread->thread.joinable()) return;
     thread->reactor->stop();
-    if (thread->thread.joinable()) thread->thread.join();
-    while (!thread->units.empty()) thread->units.pop_back();
+    thread->thread.join();
   };
-  for (const auto& worker : workers_) end(worker);
-  end(admin_);
+  stop(admin_);
+  for (const auto& worker : workers_) stop(worker);
   collectors_.clear();
+  admin_.reset();
+  workers_.clear();
 }
 
 Result<void> Server::start(config::Config config) {
