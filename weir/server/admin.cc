@@ -46,11 +46,13 @@ class AdminTerminal final : public gateway::Terminal {
  public:
   using Handler = std::function<Reply()>;
 
-  AdminTerminal(Handler handler, bool write, std::string token)
-      : handler_(std::move(handler)), write_(write), token_(std::move(token)) {}
+  // `guarded`: refuse what a page in somebody's browser could send. The health listener is not: it holds nothing but
+  // health and metrics, and is asked by service name.
+  AdminTerminal(Handler handler, bool guarded, bool write, std::string token)
+      : handler_(std::move(handler)), guarded_(guarded), write_(write), token_(std::move(token)) {}
 
   async::Task<void> serve(gateway::Exchange& exchange) override {
-    if (is_foreign_host(exchange.request.authority) || is_cross_site(exchange.request)) {
+    if (guarded_ && (is_foreign_host(exchange.request.authority) || is_cross_site(exchange.request))) {
       exchange.refuse("access", gateway::Problem::forbidden, "cross-site requests are refused");
     } else if (write_ && !authorized(exchange)) {
       exchange.add_answer_field("WWW-Authenticate", "Bearer", http::Name::www_authenticate);
@@ -76,13 +78,14 @@ class AdminTerminal final : public gateway::Terminal {
   }
 
   Handler handler_;
+  bool guarded_;
   bool write_;
   std::string token_;
 };
 
 class PlanMaker {
  public:
-  PlanMaker() : plan_(std::make_shared<gateway::Plan>()) {
+  explicit PlanMaker(bool guarded) : guarded_(guarded), plan_(std::make_shared<gateway::Plan>()) {
     plan_->config.limits.max_body = 64 * 1024;
     plan_->config.limits.connections_per_address.reset();
   }
@@ -97,12 +100,13 @@ class PlanMaker {
     route.options.methods.push_back(std::move(method));
     if (!write) route.options.methods.emplace_back("HEAD");
     plan_->table.add(route.index, route.options);
-    route.terminal = std::make_unique<AdminTerminal>(std::move(handler), write, std::move(token));
+    route.terminal = std::make_unique<AdminTerminal>(std::move(handler), guarded_, write, std::move(token));
   }
 
   std::shared_ptr<const gateway::Plan> finish() { return std::move(plan_); }
 
  private:
+  bool guarded_;
   std::shared_ptr<gateway::Plan> plan_;
 };
 
@@ -129,7 +133,7 @@ Reply reload(Server& server) {
 }  // namespace
 
 std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::string& token, bool full) {
-  PlanMaker maker;
+  PlanMaker maker(full);
   maker.add("GET", "/livez", token, [] { return Reply{200, "{\"status\":\"alive\"}\n"}; });
   maker.add("GET", "/readyz", token, [&server] { return ready(server); });
   maker.add("GET", "/metrics", token, [&server] {

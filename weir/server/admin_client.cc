@@ -40,7 +40,7 @@ async::Task<void> call_admin(io::EpollReactor& reactor, upstream::EndpointPool& 
       call.body().consume(call.body().payload().size());
       if (reply.body.size() > kReplyMax) break;
     }
-    if (moved) continue;
+    if (moved || call.finished()) continue;  // a refused connection moves nothing and ends the call
     if (co_await waiter.wait(call.due()) == io::Wake::timeout) call.expire(reactor.now());
   }
   if (call.failure() == upstream::CallFailure::none)
