@@ -16,6 +16,11 @@
 // And since a default argument is a temporary of the calling expression,
 //   (3) a function that returns a Task has no parameter with `= {...}` or `= Type{...}`, with the same
 //       exception.
+// Of `if (co_await next())` g++ 12 makes code that suspends and never starts next(), when no variable is
+// declared around it: it compiles, and somebody who takes a variable away breaks it. The same for while, do,
+// for and switch. So
+//   (4) a condition holds no co_await, unless it declares what it awaits (`if (auto item = co_await ...)`);
+//       name the result first, and leave a loop by `break`.
 // The body of a lambda is made of statements of its own. A variable's own braces, `Type name{...}`, are no
 // temporary. A line that is right for a reason that tokens do not show says so: `// coroutine-lint: reason`.
 #include <algorithm>
@@ -28,6 +33,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -199,11 +205,17 @@ class Linter {
     std::vector<int> lambda_depth;  // where a lambda's body is due
     std::size_t first = at_;
     while (text(first) == "else") ++first;
+    const bool condition = std::exchange(in_for_head_, false) || text(first) == "if" ||
+                           text(first) == "while" || text(first) == "switch";
+    const bool begins_for = text(first) == "for";
     const bool has_head =
         text(first) == "if" || text(first) == "while" || text(first) == "for" || text(first) == "switch";
     for (; at_ < tokens_.size(); ++at_) {
       const std::string& t = text(at_);
-      if (t == ";") break;  // also in the head of `for` and `if`: it ends a full expression there too
+      if (t == ";") {  // also in the head of `for` and `if`: it ends a full expression there too
+        in_for_head_ = begins_for && depth > 0;
+        break;
+      }
       if (t == "co_await" || t == "co_yield") ++statement.awaits;
       if (t == "[") {
         if (before(at_) == "[" || text(at_ + 1) == "[") {
@@ -241,6 +253,8 @@ class Linter {
         --depth;
       }
     }
+    if (condition && statement.awaits > 0 && !declares(statement))
+      report({tokens_[statement.begin].line, "co_await"}, " in a condition");
     judge(statement);
     if (at_ < tokens_.size()) ++at_;
   }
@@ -322,6 +336,16 @@ class Linter {
         {tokens_[at_].line, "a default argument with braces, in a function returning a Task"});
   }
 
+  // A condition that declares: `auto got =`, `Item& item =`; not `a == b`, and not `got = ...`.
+  bool declares(const Statement& statement) const {
+    for (std::size_t i = statement.begin + 2; i < at_ && text(i) != "co_await"; ++i) {
+      if (text(i) != "=" || text(i + 1) == "=" || !is_word(before(i))) continue;
+      const std::string& type = before(i, 2);
+      return is_word(type) || type == "&" || type == "*" || type == ">";
+    }
+    return false;
+  }
+
   // A declaration `... Task<...> name(... = {...})`.
   bool declares_task(const Statement& statement) const {
     for (std::size_t i = statement.begin; i + 1 < at_ && i + 1 < tokens_.size(); ++i) {
@@ -346,6 +370,7 @@ class Linter {
 
   const std::vector<Token>& tokens_;
   std::size_t at_ = 0;
+  bool in_for_head_ = false;  // what comes next is the condition of a `for`
 };
 
 std::string read_file(const std::filesystem::path& path) {

@@ -48,7 +48,8 @@ class Connection {
     http::RequestHead head;
     http::Parse parsed = parser.parse(buffer_.bytes(), head);
     while (parsed == http::Parse::need_more) {
-      if (!co_await read_more()) co_return false;
+      const bool more = co_await read_more();
+      if (!more) co_return false;
       parsed = parser.parse(buffer_.bytes(), head);
     }
     if (parsed == http::Parse::error) {
@@ -61,13 +62,21 @@ class Connection {
     }
     const Request request(head);  // a copy: the head's views end when the buffer moves on
     buffer_.consume(parser.consumed());
-    if (head.expect_continue && !co_await write("HTTP/1.1 100 Continue\r\n\r\n")) co_return false;
-    if (!co_await skip_body(head.body, head.content_length)) co_return false;
+    if (head.expect_continue) {
+      const bool told = co_await write("HTTP/1.1 100 Continue\r\n\r\n");
+      if (!told) co_return false;
+    }
+    const bool skipped = co_await skip_body(head.body, head.content_length);
+    if (!skipped) co_return false;
 
     const Reply reply = answer(service_, request);
-    if (reply.after.count() > 0 && !co_await pause(reply.after)) co_return false;
+    if (reply.after.count() > 0) {
+      const bool waited = co_await pause(reply.after);
+      if (!waited) co_return false;
+    }
     std::string message = to_message(reply, request);
-    if (!co_await write(std::move(message))) co_return false;
+    const bool written = co_await write(std::move(message));
+    if (!written) co_return false;
     buffer_.rewind();
     if (buffer_.empty()) buffer_.release();  // an idle connection holds no memory
     co_return request.keep_alive;
@@ -99,7 +108,8 @@ class Connection {
       if (step.state == http::BodyDecoder::State::error) co_return false;
       if (step.state != http::BodyDecoder::State::need_more) continue;
       buffer_.rewind();
-      if (!co_await read_more()) co_return false;
+      const bool more = co_await read_more();
+      if (!more) co_return false;
     }
     co_return true;
   }

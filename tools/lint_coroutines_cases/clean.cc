@@ -29,7 +29,7 @@ Task<void> constructed(Client& client) {
 }
 
 Task<void> blocks(Client& client) {
-  if (co_await client.ready()) {
+  if (const bool ready = co_await client.ready()) {
     Options options{3};
     use(options);
   } else {
@@ -43,17 +43,17 @@ Task<void> blocks(Client& client) {
   }
   while (ready(Options{1})) co_await client.next();
   for (Options options{1}; ready(options);)
-    if (co_await client.ready()) use(Options{2});
+    if (auto* ready = co_await client.ready()) use(Options{2});
   if (ready(Options{1})) {
     use(Options{1});
-  } else if (co_await client.ready()) {
+  } else if (std::optional<int> ready = co_await client.ready(); ready) {
     use(Options{1});
   } else
     co_await client.next();
   do {
     use(Options{1});
-  } while (co_await client.more());
-  switch (co_await client.kind()) {
+  } while (client.more());
+  switch (auto kind = co_await client.kind(); kind) {
     case Kind::first: {
       use(Options{5});
       break;
@@ -77,6 +77,17 @@ Task<void> blocks(Client& client) {
   [[maybe_unused]] const auto kept = co_await client.next();
   table[index] = co_await client.next();
   co_await client.set(table[index]);
+  for (;;) {
+    const bool more = co_await client.more();
+    if (!more) break;
+  }
+  while (more) co_await client.next();
+  do co_await client.next();
+  while (more);
+  for (auto first = co_await client.next(); first; first = co_await client.next()) use(first);
+  for (int i = 0; i < 3; ++i) co_await client.next();
+  for (auto& item : co_await client.list()) use(item);
+  while (run([]() -> Task<int> { co_return co_await other(); })) use(client);
   co_await client.send(Call{"/"});  // coroutine-lint: a constructor since it took over the buffer
 }
 

@@ -38,6 +38,31 @@ Task<void> lambdas(Client& client) {
   co_await when_all(client.get(), [client] { return 1; });      // trap
 }
 
+Task<void> conditions(Client& client) {
+  if (co_await client.more()) use(client);         // trap
+  if (!co_await client.done()) {                   // trap
+    use(client);
+  } else if (ready && co_await client.more()) {    // trap
+    use(client);
+  }
+  if (got = co_await client.next(); got) use(got);  // trap
+  if (co_await client.next() == wanted) use(got);   // trap
+  switch (co_await client.kind()) {                // trap
+    case 1: co_await client.next();
+  }
+  while (co_await client.more()) use(client);      // trap
+  while (!co_await client.done()) {                // trap
+    use(client);
+  }
+  do {
+    use(client);
+  } while (co_await client.more());                // trap
+  for (int i = 0; co_await client.more(); ++i) {   // trap
+    use(i);
+  }
+  for (; co_await client.more();) use(client);     // trap
+}
+
 class Fetcher {
  public:
   virtual Task<Reply> fetch(Request request, Options options = {}) = 0;             // trap

@@ -12,7 +12,8 @@
 // is a bug and stops the program.
 //
 // g++ 12 destroys some temporaries twice in an expression that holds co_await (brace-built aggregates, lambdas that
-// capture by value): name them first. tools/lint_coroutines.cmake looks for the two shapes.
+// capture by value), and never starts what some conditions await (`if (co_await f())`): name things first.
+// tools/lint_coroutines.cc looks for these shapes.
 #ifndef WEIR_ASYNC_TASK_H_
 #define WEIR_ASYNC_TASK_H_
 

@@ -15,8 +15,10 @@ async::Task<void> say(io::Reactor& reactor, io::Stream& stream, std::string text
   char bytes[64];
   while (stream.write(std::span(&piece, 1)).status == io::IoStatus::would_block)
     co_await waiter.wait(Deadline::never());
-  while (stream.read(bytes).status == io::IoStatus::would_block)
-    if (co_await waiter.wait(Deadline::after(reactor.now(), 1s)) == io::Wake::timeout) break;
+  while (stream.read(bytes).status == io::IoStatus::would_block) {
+    const io::Wake wake = co_await waiter.wait(Deadline::after(reactor.now(), 1s));
+    if (wake == io::Wake::timeout) break;
+  }
   heard = bytes;
   stream.watch(nullptr);
 }

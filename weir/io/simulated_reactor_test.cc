@@ -83,7 +83,8 @@ async::Task<void> ask(SimulatedReactor& reactor, Address to, std::string text, D
       if (got.status == IoStatus::ok) answer.append(bytes.data(), got.bytes), moved = true;
     }
     if (moved) continue;
-    if (co_await waiter.wait(deadline) == Wake::timeout) {
+    const Wake wake = co_await waiter.wait(deadline);
+    if (wake == Wake::timeout) {
       outcome = Outcome::timed_out;
       break;
     }
@@ -112,7 +113,9 @@ async::Task<void> echo(SimulatedReactor& reactor, std::unique_ptr<Stream> stream
       if (put.status == IoStatus::error) break;
       if (put.status == IoStatus::ok) held.erase(0, put.bytes), moved = true;
     }
-    if (!moved && co_await waiter.wait(Deadline::after(reactor.now(), seconds{30})) == Wake::timeout) break;
+    if (moved) continue;
+    const Wake wake = co_await waiter.wait(Deadline::after(reactor.now(), seconds{30}));
+    if (wake == Wake::timeout) break;
   }
   stream->watch(nullptr);
 }

@@ -41,7 +41,8 @@ async::Task<void> call_admin(io::EpollReactor& reactor, upstream::EndpointPool& 
       if (reply.body.size() > kReplyMax) break;
     }
     if (moved || call.finished()) continue;  // a refused connection moves nothing and ends the call
-    if (co_await waiter.wait(call.due()) == io::Wake::timeout) call.expire(reactor.now());
+    const io::Wake wake = co_await waiter.wait(call.due());
+    if (wake == io::Wake::timeout) call.expire(reactor.now());
   }
   if (call.failure() == upstream::CallFailure::none)
     result = std::move(reply);

@@ -107,7 +107,8 @@ async::Task<bool> Http1Connection::wait_for_byte() {
       if (result.status != io::IoStatus::would_block) co_return false;
     }
     if (core_.draining()) co_return false;
-    if (co_await waiter_.wait(deadline) != io::Wake::event) co_return false;
+    const io::Wake wake = co_await waiter_.wait(deadline);
+    if (wake != io::Wake::event) co_return false;
   }
 }
 
@@ -433,7 +434,8 @@ async::Task<void> Http1Connection::linger() {
       if (result.status == io::IoStatus::end || result.status == io::IoStatus::error) co_return;
       if (result.status == io::IoStatus::ok) continue;
     }
-    if (co_await waiter_.wait(deadline) != io::Wake::event) co_return;
+    const io::Wake wake = co_await waiter_.wait(deadline);
+    if (wake != io::Wake::event) co_return;
   }
 }
 
