@@ -48,9 +48,7 @@ WorkerUpstream::Endpoint& WorkerUpstream::pick(base::Random& random) noexcept {
   if (endpoints_.size() == 1) return endpoints_.front();
   if (options_.balance == Balance::least_requests) {
     Endpoint& one = endpoints_[by_weight_[random.below(by_weight_.size())]];
-    std::size_t second = random.below(endpoints_.size() - 1);  // any of the others: one compared with itself says nothing
-    if (&endpoints_[second] >= &one) ++second;
-    Endpoint& two = endpoints_[second];
+    Endpoint& two = endpoints_[by_weight_[random.below(by_weight_.size())]];
     // Compares load per weight without dividing.
     const std::uint64_t load_one = std::uint64_t{one.in_flight} * two.options.weight;
     const std::uint64_t load_two = std::uint64_t{two.in_flight} * one.options.weight;
