@@ -171,6 +171,22 @@ TEST(ExactWindow, NewLimitKeepsHistory) {
   EXPECT_EQ(limiter.policy().limit, 20U);
 }
 
+// A refund of the newest booking and a clock that steps back do not take the time of the cell back when the limit
+// changes: what is booked next stays in the window as long as it would have without the change.
+TEST(ExactWindow, NewLimitKeepsTheClock) {
+  RateLimiter limiter(exact(2, 1min));
+  ASSERT_TRUE(limiter.allow_at(kStart));
+  const Decision late = limiter.allow_at(kStart + 50s);
+  limiter.refund_at(kStart + 50s, 1, late.charged_at);
+  ASSERT_TRUE(limiter.set_policy(kStart + 10s, exact(1, 1min)));
+  EXPECT_FALSE(limiter.allow_at(kStart + 10s));
+  ASSERT_TRUE(limiter.set_policy(kStart + 10s, exact(2, 1min)));
+  EXPECT_TRUE(limiter.allow_at(kStart + 10s)) << "booked at 50 s, where the clock of the key stands";
+  EXPECT_FALSE(limiter.allow_at(kStart + 59s));
+  EXPECT_TRUE(limiter.allow_at(kStart + 60s));
+  EXPECT_FALSE(limiter.allow_at(kStart + 109s));
+}
+
 // A client that calls once a day for years is judged by its own calls, not by ticks that have wrapped around.
 TEST(ExactWindow, SlowTrafficDoesNotWrap) {
   RateLimiter limiter(exact(100, 1min));

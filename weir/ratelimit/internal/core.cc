@@ -124,7 +124,13 @@ bool fresh(const Params& p, const Cell& cell, std::int64_t now) noexcept {
 
 void export_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, Events& out) {
   out.clear();
-  opened(p, cell, slab, now, [&](const auto& window) { window.export_events(out); });
+  opened(p, cell, slab, now, [&](const auto& window) {
+    window.export_events(out);
+    // The newest booking may have been refunded and the caller's clock have stepped back since: the cell's own
+    // clock goes along, else what is booked next would leave the window too early.
+    const std::int64_t clock = window.effective();
+    if (clock > now && (out.empty() || out.back().at_ns < clock)) out.push_back({clock, 0});
+  });
 }
 
 bool counts(const Params& p, std::int64_t age_ns) noexcept {
@@ -145,7 +151,6 @@ bool counts(const Params& p, std::int64_t age_ns) noexcept {
 
 void import_events(const Params& p, Cell& cell, Slab& slab, std::int64_t now, const Events& events) noexcept {
   for (const Event& event : events) {
-    if (event.units == 0) continue;
     const std::int64_t at = p.algorithm == Algorithm::concurrency ? now : event.at_ns;
     charge(p, cell, slab, at, event.units);
   }

@@ -9,8 +9,8 @@
 namespace weir::ratelimit::internal {
 
 struct Event {
-  std::int64_t at_ns = 0;  // never earlier than the truth
-  std::uint32_t units = 0;
+  std::int64_t at_ns = 0;   // never earlier than the truth
+  std::uint32_t units = 0;  // 0: nothing was booked, only the cell's clock stands there
 };
 
 using Events = std::vector<Event>;  // oldest first
