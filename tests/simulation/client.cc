@@ -266,18 +266,22 @@ void Client::judge_own(const Ask& ask, const Response& response) {
 }
 
 bool Client::may_be_lost(const Ask& ask) const {
-  if (world_.cut_off() || ask.half_closes || leave_at_ != TimePoint::max()) return true;
-  // A refusal before a large body has been read: weir reads on for a while, then the rest destroys the answer.
-  return ask.body_bytes > 60 * 1024;
+  if (world_.cut_off() || ask.half_closes) return true;
+  // A refusal before a large body has been read: weir reads on for a while, then the rest destroys the
+  // answer.
+  const bool early = ask.problem != "-" || ask.entered == 0 || ask.manner == Manner::early_close;
+  return ask.body_bytes > 60 * 1024 && early;
 }
 
 void Client::judge_loss(const Ask& ask, Got got) {
-  if (may_be_lost(ask)) return;
+  if (leave_at_ != TimePoint::max()) return;
   expect(ask, got != Got::timed_out, "never came");
+  if (may_be_lost(ask)) return;
   if (ask.fate == Fate::unanswered) {
     // The race that HTTP/1 has: a request on an idle connection that is just being closed.
     const bool closing = world_.draining() || script_.gap >= kIdleTimeout;
-    // An answer that ends with the connection can only be cut by a reset, which takes with it what is on the way.
+    // An answer that ends with the connection can only be cut by a reset, which takes with it what is on the
+    // way.
     const bool taken_back =
         got == Got::broken && ask.version_minor == 0 && !world_.reliable(ask) && ask.seen > 0;
     expect(ask, (closing && ask.entered == 0) || taken_back, "none, the connection ended");

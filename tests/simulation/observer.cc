@@ -1,5 +1,7 @@
 #include "tests/simulation/observer.h"
 
+#include <algorithm>
+
 #include "tests/simulation/world.h"
 
 namespace weir::simulation {
@@ -94,16 +96,22 @@ gateway::PlanOptions Observer::stages() {
 void Observer::published(const config::Config& config) {
   for (const config::RateLimit& limit : config.rate_limits) {
     LimitTwin& twin = limits_[limit.name];
-    // A lower limit keeps the newest bookings of each key, as many as it has: what KeyedRateLimiter documents.
+    // A lower limit keeps the newest bookings of each key, as many as it has: what KeyedRateLimiter
+    // documents.
     for (auto& [key, admitted] : twin.admitted)
       while (admitted.size() > limit.limit) admitted.pop_front();
     twin.limit = limit.limit;
     twin.window = limit.window;
     twin.by_client = limit.key.front().kind == config::KeyPart::Kind::client_ip;
   }
-  shedders_["process"].limit = config.max_in_flight;
+  const auto set_limit = [this](const std::string& name, std::uint32_t limit) {
+    ShedTwin& twin = shedders_[name];
+    twin.limit = limit;
+    twin.most = std::max(twin.most, limit);
+  };
+  set_limit("process", config.max_in_flight);
   for (const config::Route& route : config.routes)
-    if (route.load_shed == config::Route::LoadShed::own) shedders_[route.name].limit = route.max_in_flight;
+    if (route.load_shed == config::Route::LoadShed::own) set_limit(route.name, route.max_in_flight);
 }
 
 void Observer::breaker_moved(const std::string& upstream,
@@ -161,6 +169,8 @@ void Observer::before_released(gateway::Exchange& exchange) {
 void Observer::fail(const Ask& ask, const std::string& what) {
   world_.fail("request " + std::to_string(ask.number) + ": " + what);
 }
+
+std::uint32_t Observer::most_places(const std::string& shedder) const { return shedders_.at(shedder).most; }
 
 void Observer::check_empty() {
   for (const auto& [name, twin] : shedders_)

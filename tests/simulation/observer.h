@@ -34,6 +34,8 @@ class Observer {
   void published(const config::Config& config);
   void breaker_moved(const std::string& upstream, const resilience::CircuitBreaker::Transition& change);
 
+  // The most places that this semaphore has had so far.
+  std::uint32_t most_places(const std::string& shedder) const;
   // Everything has been given back.
   void check_empty();
   std::uint64_t limited() const noexcept { return limited_; }
@@ -53,6 +55,7 @@ class Observer {
   };
   struct ShedTwin {
     std::uint32_t limit = 0;
+    std::uint32_t most = 0;  // the largest limit so far
     std::uint32_t in_flight = 0;
   };
   struct BreakerTwin {

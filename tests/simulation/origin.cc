@@ -35,15 +35,16 @@ std::string in_chunks(std::string_view body) {
 
 std::string length(std::size_t bytes) { return "Content-Length: " + std::to_string(bytes) + "\r\n"; }
 
-class InFlight {
+// While a request is being answered.
+class AtService {
  public:
-  explicit InFlight(std::size_t& count) : count_(count) { ++count_; }
-  InFlight(const InFlight&) = delete;
-  InFlight& operator=(const InFlight&) = delete;
-  ~InFlight() { --count_; }
+  explicit AtService(Ask& ask) : ask_(ask) { ++ask_.at_service; }
+  AtService(const AtService&) = delete;
+  AtService& operator=(const AtService&) = delete;
+  ~AtService() { --ask_.at_service; }
 
  private:
-  std::size_t& count_;
+  Ask& ask_;
 };
 
 }  // namespace
@@ -75,8 +76,9 @@ async::Task<void> Origin::serve(std::unique_ptr<io::Stream> stream) {
       world_.fail("a request that nobody sent reached a service: " + request.head.start);
       co_return;
     }
-    const InFlight counted(in_flight_);
+    const AtService counted(*ask);
     ++ask->seen;
+    world_.check_in_flight();
     world_.trace("service got " + std::to_string(ask->number));
     check_request(*ask, request);
     const bool again = co_await answer(peer, *ask, request);

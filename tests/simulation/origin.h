@@ -22,9 +22,6 @@ class Origin final : private io::AcceptSink {
   Origin(World& world, io::Address address);
   ~Origin() = default;
 
-  // Requests being answered now.
-  std::size_t in_flight() const noexcept { return in_flight_; }
-
  private:
   void on_acceptable(io::Listener& listener) noexcept override;
   async::Task<void> serve(std::unique_ptr<io::Stream> stream);
@@ -38,7 +35,6 @@ class Origin final : private io::AcceptSink {
 
   World& world_;
   std::unique_ptr<io::Listener> listener_;
-  std::size_t in_flight_ = 0;
   async::Scope scope_;
 };
 

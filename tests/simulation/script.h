@@ -118,6 +118,7 @@ struct Ask {
 
   // At the service.
   int seen = 0;
+  int at_service = 0;  // connections on which it is being answered now
   bool answer_written = false;
 
   // At the client.

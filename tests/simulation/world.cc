@@ -1,8 +1,14 @@
 #include "tests/simulation/world.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <fstream>
+#include <map>
+#include <sstream>
 #include <utility>
 
 #include "weir/config/load.h"
@@ -46,16 +52,32 @@ config::Environment no_environment() {
   return environment;
 }
 
-// One connection or request for each client address counts; the sum of a family's series in a scrape.
-double sum_of(const std::string& text, std::string_view family) {
+// Sum of a family's series in a scrape, of those whose labels hold `label`.
+std::uint64_t sum_of(const std::string& text, std::string_view family, std::string_view label = {}) {
   double sum = 0;
-  for (std::size_t at = text.find(family); at != std::string::npos; at = text.find(family, at + 1)) {
-    if (at != 0 && text[at - 1] != '\n') continue;
-    const std::size_t end = text.find('\n', at);
-    const std::size_t space = text.rfind(' ', end);
-    sum += std::stod(text.substr(space + 1, end - space - 1));
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(family) || line.find(label) == std::string::npos) continue;
+    sum += std::stod(line.substr(line.rfind(' ')));
   }
-  return sum;
+  return static_cast<std::uint64_t>(sum);
+}
+
+// The text or number behind `"name":`; "" when there is none.
+std::string member(const std::string& line, std::string_view name) {
+  const std::string key = "\"" + std::string(name) + "\":";
+  const std::size_t at = line.find(key);
+  if (at == std::string::npos) return {};
+  std::string value = line.substr(at + key.size());
+  if (!value.starts_with('"')) return value.substr(0, value.find_first_of(",}"));
+  return value.substr(1, value.find('"', 1) - 1);
+}
+
+// A file of our own, empty.
+std::string make_file() {
+  std::string path = "/tmp/weir-simulation-XXXXXX";
+  ::close(::mkstemp(path.data()));
+  return path;
 }
 
 }  // namespace
@@ -75,7 +97,7 @@ World::World(const WorldOptions& options)
   draw_weather();
 }
 
-World::~World() = default;
+World::~World() { ::unlink(log_path_.c_str()); }
 
 void World::draw_weather() {
   weather_.steady_choppy = random_.chance(2, 3);
@@ -211,10 +233,12 @@ void World::draw_scripts() {
 void World::start() {
   set_network();
   draw_scripts();
+  log_path_ = make_file();
+  log_ = gateway::AccessLogWriter::open(log_path_, static_cast<std::size_t>(weather_.workers)).value();
   for (int i = 0; i < weather_.workers; ++i) {
     Unit unit;
     const auto index = static_cast<std::size_t>(i);
-    unit.worker = std::make_unique<gateway::Worker>(reactor_, resolver_, registry_, index, nullptr,
+    unit.worker = std::make_unique<gateway::Worker>(reactor_, resolver_, registry_, index, &log_->lane(index),
                                                     options_.seed + index);
     units_.push_back(std::move(unit));
   }
@@ -308,6 +332,7 @@ void World::finish() {
     if (!addresses_.enter(ip, 1)) fail("connections of an address are still counted");
   }
   check_metrics();
+  check_log();
 }
 
 void World::check_asks() {
@@ -319,14 +344,49 @@ void World::check_asks() {
   }
 }
 
-// Every exchange that met the stages was counted once as a request, and each that asked a service once as a
-// call.
+// What metrics say is what has happened.
 void World::check_metrics() {
   const std::string text = metrics::format_text(registry_.snapshot());
-  const double requests = sum_of(text, "http_server_request_duration_seconds_count");
-  const double entered = static_cast<double>(
+  const auto expect = [&](std::uint64_t got, std::uint64_t want, const std::string& what) {
+    if (got != want) fail(what + ": metrics say " + std::to_string(got) + ", it was " + std::to_string(want));
+  };
+  const auto refused = [&](std::string_view stage) {
+    return sum_of(text, "weir_decisions_total", "stage=\"" + std::string(stage) + "\",verdict=\"refuse\"");
+  };
+  expect(refused("ratelimit"), observer_.limited(), "limited");
+  expect(refused("load_shed"), observer_.shed(), "shed");
+  expect(refused("breaker"), observer_.broken(), "refused by the breaker");
+  const auto entered = static_cast<std::uint64_t>(
       std::count_if(asks_.begin(), asks_.end(), [](const Ask& ask) { return ask.entered > 0; }));
-  if (requests < entered) fail("requests that were not counted");
+  expect(sum_of(text, "weir_decisions_total", "stage=\"trace\",verdict=\"pass\""), entered, "routed");
+}
+
+// One line for each exchange, which says what its client saw.
+void World::check_log() {
+  if (log_->dropped() != 0) fail("log lines were dropped");
+  units_.clear();
+  log_.reset();  // writes out what it holds
+  std::map<std::string, int> lines_of;
+  std::uint64_t lines = 0;
+  std::ifstream file(log_path_);
+  for (std::string line; std::getline(file, line); ++lines) {
+    const std::string id = member(line, "id");
+    if (!id.starts_with("sim-")) continue;  // malformed: weir's own id
+    const Ask* ask = find(id.substr(4));
+    if (ask == nullptr) return fail("a log line of nobody: " + line);
+    if (++lines_of[id] > 1) fail("logged twice: " + line);
+    const std::string status = member(line, "status");
+    if (ask->fate == Fate::answered && status != std::to_string(ask->status))
+      fail("logged with another status than " + std::to_string(ask->status) + ": " + line);
+    if (ask->entered > 0 && (member(line, "reason") != ask->problem || member(line, "stage") != ask->stage))
+      fail("logged with another reason than " + ask->stage + " " + ask->problem + ": " + line);
+  }
+  for (const Ask& ask : asks_)
+    if ((ask.fate == Fate::answered || ask.entered > 0) && lines_of["sim-" + std::to_string(ask.number)] != 1)
+      fail("request " + std::to_string(ask.number) + " is not in the log");
+  const std::string text = metrics::format_text(registry_.snapshot());
+  const std::uint64_t counted = sum_of(text, "http_server_request_duration_seconds_count");
+  if (counted != lines) fail(std::to_string(lines) + " log lines, but counted " + std::to_string(counted));
 }
 
 Result<std::unique_ptr<io::Stream>> World::connect(std::uint32_t client) {
@@ -342,6 +402,15 @@ Ask* World::find(std::string_view number) {
 
 bool World::reliable(const Ask& ask) const {
   return ask.place != Place::wild && ask.place != Place::both && ask.place != Place::dead;
+}
+
+void World::check_in_flight() {
+  std::uint32_t own = 0;
+  std::uint32_t process = 0;
+  for (const Ask& ask : asks_)
+    if (ask.at_service > 0 && ask.permit_out) ++(ask.place == Place::wild ? own : process);
+  if (own > observer_.most_places("wild")) fail("too many at the service of route wild");
+  if (process > observer_.most_places("process")) fail("too many at the services");
 }
 
 void World::fail(const std::string& what) {

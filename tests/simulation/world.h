@@ -21,6 +21,7 @@
 #include "tests/simulation/origin.h"
 #include "tests/simulation/script.h"
 #include "weir/async/scope.h"
+#include "weir/gateway/access_log_writer.h"
 #include "weir/gateway/plan.h"
 #include "weir/gateway/state.h"
 #include "weir/gateway/worker.h"
@@ -71,6 +72,9 @@ class World {
   Ask* find(std::string_view number);
   // Its service always answers well, over a network that loses nothing.
   bool reliable(const Ask& ask) const;
+  // As the services see it: never more requests at them than there are places. What weir has given up on,
+  // and does not wait for any more, does not count.
+  void check_in_flight();
   void fail(const std::string& what);
   void trace(const std::string& what);
 
@@ -91,6 +95,7 @@ class World {
   void drain();
   void check_asks();
   void check_metrics();
+  void check_log();
 
   const WorldOptions options_;
   base::Random random_;
@@ -105,6 +110,8 @@ class World {
   Observer observer_;
   gateway::State state_;
   server::AddressTable addresses_;
+  std::string log_path_;
+  std::unique_ptr<gateway::AccessLogWriter> log_;
   std::shared_ptr<const gateway::Plan> plan_;
   std::vector<Unit> units_;
   std::vector<std::unique_ptr<Origin>> origins_;

@@ -249,6 +249,12 @@ class Service final : private io::AcceptSink, private io::EventSink {
     listener_->watch(this);
   }
 
+  // Says something on every connection that is open, asked or not.
+  void reply(std::string text) {
+    const iovec piece{text.data(), text.size()};
+    for (const auto& stream : streams_) static_cast<void>(stream->write({&piece, 1}));
+  }
+
   std::string seen;  // everything, of all connections
   int connections = 0;
 
