@@ -151,8 +151,9 @@ class EpollStream final : public Stream {
   static State state_after(int error) noexcept {
     return error == 0 ? State::connected : error == EINPROGRESS ? State::connecting : State::refused;
   }
+  // Nothing blocks any more. What came before the end can still be read, though its event has not been seen yet.
   IoResult broke(int number) noexcept {
-    set_ready(kBroken);
+    set_ready(kBroken | kReadable | kWritable);
     return failed(number);
   }
 

@@ -290,6 +290,27 @@ TEST_F(EpollReactorTest, NoAllocationForAMessage) {
   EXPECT_EQ(scope.running(), 1U);
 }
 
+// A peer that answers and closes with bytes unread resets the connection. Whoever learns of it from a failed write,
+// before any event, may still read the answer.
+TEST_F(EpollReactorTest, AFailedWriteLeavesTheAnswerReadable) {
+  const auto client = std::move(*reactor->connect(listener->local()));
+  until([&] { return !doorman.accepted.empty() && client->may_write(); });
+  std::array<char, 16> bytes;
+  ASSERT_EQ(client->read(bytes).status, IoStatus::would_block);
+  ASSERT_FALSE(client->may_read());
+  char text[] = "ask";
+  const iovec piece{text, 3};
+  ASSERT_EQ(client->write({&piece, 1}).bytes, 3U);
+  ASSERT_EQ(doorman.accepted.front()->write({&piece, 1}).bytes, 3U);
+  doorman.accepted.clear();
+  while (client->write({&piece, 1}).status == IoStatus::ok) {
+  }
+  EXPECT_TRUE(client->broken());
+  ASSERT_TRUE(client->may_read());
+  EXPECT_EQ(client->read(bytes).bytes, 3U);
+  EXPECT_NE(client->read(bytes).status, IoStatus::ok);
+}
+
 // A timer that was armed while the loop slept long ago is still counted from the present.
 TEST_F(EpollReactorTest, SleepsUntilTheNextTimerOnly) {
   bool done = false;

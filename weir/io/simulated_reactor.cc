@@ -120,7 +120,7 @@ class SimulatedStream final : public Stream {
 
  private:
   IoResult broke(ErrorCode code) noexcept {
-    set_ready(kBroken);
+    set_ready(kBroken | kReadable | kWritable);
     return {IoStatus::error, code, 0};
   }
 

@@ -39,11 +39,10 @@ bool Call::push(std::string_view payload, bool last, TimePoint now, std::size_t*
     if (count == 0) break;
     const io::IoResult result = stream.write({pieces.data(), count});
     if (result.status == io::IoStatus::error) {
-      // A peer that takes no more may have answered before it closed, and the answer can still be read: only a stream
-      // that is known to be broken and read out is the end. Until then its event will come.
+      // A peer that takes no more may have answered before it closed. The answer can still be read, and where there is
+      // none, reading says that this is the end.
       write_failed_ = true;
-      if (stream.broken() && !stream.may_read()) fail(CallFailure::broken, result.error);
-      return moved;
+      return true;
     }
     if (result.status != io::IoStatus::ok) break;
     const std::size_t taken = encoder_.wrote(result.bytes);
