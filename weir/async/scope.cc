@@ -14,7 +14,9 @@ struct ChildRoot {
     static void* operator new(std::size_t bytes) { return allocate_frame(bytes); }
     static void operator delete(void* frame, std::size_t bytes) noexcept { free_frame(frame, bytes); }
 
-    ChildRoot get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+    ChildRoot get_return_object() noexcept {
+      return {std::coroutine_handle<promise_type>::from_promise(*this)};
+    }
     std::suspend_always initial_suspend() const noexcept { return {}; }
     auto final_suspend() const noexcept {
       struct Leave {

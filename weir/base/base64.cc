@@ -14,7 +14,8 @@ constexpr std::uint8_t kBad = 0xff;
 constexpr std::array<std::uint8_t, 256> reverse(std::string_view alphabet) {
   std::array<std::uint8_t, 256> table{};
   table.fill(kBad);
-  for (std::size_t i = 0; i < alphabet.size(); ++i) table[static_cast<std::uint8_t>(alphabet[i])] = static_cast<std::uint8_t>(i);
+  for (std::size_t i = 0; i < alphabet.size(); ++i)
+    table[static_cast<std::uint8_t>(alphabet[i])] = static_cast<std::uint8_t>(i);
   return table;
 }
 
@@ -74,7 +75,8 @@ Result<std::string> decode(std::string_view text, const std::array<std::uint8_t,
       bytes.push_back(static_cast<char>(group >> 10));
       bytes.push_back(static_cast<char>(group >> 2));
       break;
-    default: break;
+    default:
+      break;
   }
   return bytes;
 }

@@ -16,9 +16,9 @@ namespace weir::base {
 
 }  // namespace weir::base
 
-#define WEIR_CHECK(condition)                                              \
-  (__builtin_expect(static_cast<bool>(condition), 1)                       \
-       ? static_cast<void>(0)                                              \
+#define WEIR_CHECK(condition)                        \
+  (__builtin_expect(static_cast<bool>(condition), 1) \
+       ? static_cast<void>(0)                        \
        : ::weir::base::check_failed(__FILE__, __LINE__, #condition))
 
 #ifdef NDEBUG

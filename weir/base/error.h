@@ -14,25 +14,25 @@
 namespace weir {
 
 enum class ErrorCode : std::uint8_t {
-  invalid_argument,     // a value that cannot be used; detail says which and what would do
-  malformed,            // bytes that do not follow their grammar
-  too_large,            // over a stated bound
+  invalid_argument,  // a value that cannot be used; detail says which and what would do
+  malformed,         // bytes that do not follow their grammar
+  too_large,         // over a stated bound
   not_found,
-  unsupported,          // understood, but weir does not do it
-  timed_out,            // one step took longer than its own limit
-  deadline_exceeded,    // the time of the whole is used up
-  cancelled,            // whoever asked no longer wants it
+  unsupported,        // understood, but weir does not do it
+  timed_out,          // one step took longer than its own limit
+  deadline_exceeded,  // the time of the whole is used up
+  cancelled,          // whoever asked no longer wants it
   connection_refused,
-  connection_reset,     // the peer broke off
-  connection_closed,    // the peer ended in good order where more was due
-  unreachable,          // no route, network down
+  connection_reset,   // the peer broke off
+  connection_closed,  // the peer ended in good order where more was due
+  unreachable,        // no route, network down
   name_not_resolved,
-  out_of_descriptors,   // EMFILE, ENFILE
+  out_of_descriptors,  // EMFILE, ENFILE
   out_of_memory,
   address_in_use,
   permission_denied,
-  io_error,             // any other failure of the operating system
-  unavailable,          // a dependency that should be there is not
+  io_error,     // any other failure of the operating system
+  unavailable,  // a dependency that should be there is not
 };
 
 enum class ErrorSource : std::uint8_t { internal, downstream, upstream, configuration };

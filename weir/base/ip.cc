@@ -10,7 +10,8 @@
 namespace weir::base {
 
 IpAddress IpAddress::v6(const std::array<std::uint8_t, 16>& bytes) noexcept {
-  static constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};  // RFC 4291 2.5.5.2
+  static constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0,    0,
+                                                        0, 0, 0, 0, 0xff, 0xff};  // RFC 4291 2.5.5.2
   IpAddress ip;
   if (std::equal(kMapped.begin(), kMapped.end(), bytes.begin())) {
     std::copy(bytes.begin() + 12, bytes.end(), ip.bytes_.begin());
@@ -40,7 +41,8 @@ Result<IpAddress> IpAddress::parse(std::string_view text) {
 
 bool IpAddress::is_loopback() const noexcept {
   if (!v6_) return bytes_[0] == 127;
-  return std::all_of(bytes_.begin(), bytes_.end() - 1, [](std::uint8_t b) { return b == 0; }) && bytes_[15] == 1;
+  return std::all_of(bytes_.begin(), bytes_.end() - 1, [](std::uint8_t b) { return b == 0; }) &&
+         bytes_[15] == 1;
 }
 
 IpAddress IpAddress::masked(unsigned prefix) const noexcept {
@@ -83,13 +85,14 @@ Result<Cidr> Cidr::parse(std::string_view text) {
   if (slash != std::string_view::npos) {
     const auto prefix = parse_u64(text.substr(slash + 1));
     if (!prefix || *prefix > ip->bits())
-      return Error(ErrorCode::malformed,
-                   "prefix must be a number from 0 to " + std::to_string(ip->bits()) + ": " + std::string(text));
+      return Error(ErrorCode::malformed, "prefix must be a number from 0 to " + std::to_string(ip->bits()) +
+                                             ": " + std::string(text));
     cidr.prefix = static_cast<unsigned>(*prefix);
   }
   cidr.network = ip->masked(cidr.prefix);
   if (!(cidr.network == *ip))
-    return Error(ErrorCode::malformed, "host bits are set in " + std::string(text) + "; write " + cidr.to_text());
+    return Error(ErrorCode::malformed,
+                 "host bits are set in " + std::string(text) + "; write " + cidr.to_text());
   return cidr;
 }
 

@@ -16,9 +16,11 @@
 namespace weir::gateway {
 namespace {
 
-constexpr std::size_t kTextMax = 1024;  // of a path or user agent: enough to recognise, not enough to fill a disk
+constexpr std::size_t kTextMax =
+    1024;  // of a path or user agent: enough to recognise, not enough to fill a disk
 // A byte becomes six at the most (\u00XX).
-constexpr std::size_t kLineMax = 2 * (6 * kTextMax) + 8 * kTextMax;  // two escaped texts, the rest is bounded by 1 KiB each
+constexpr std::size_t kLineMax =
+    2 * (6 * kTextMax) + 8 * kTextMax;  // two escaped texts, the rest is bounded by 1 KiB each
 
 // Visible ASCII without " and \: what JSON takes as it is.
 bool is_plain(char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; }
@@ -35,8 +37,9 @@ std::size_t plain_run(std::string_view text) {
     __m128i bytes;
     std::memcpy(&bytes, text.data() + i, sizeof bytes);
     // Signed comparison: bytes from 0x80 on are below ' ' too.
-    const __m128i special = _mm_or_si128(_mm_or_si128(_mm_cmplt_epi8(bytes, below), _mm_cmpeq_epi8(bytes, del)),
-                                         _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, slash)));
+    const __m128i special =
+        _mm_or_si128(_mm_or_si128(_mm_cmplt_epi8(bytes, below), _mm_cmpeq_epi8(bytes, del)),
+                     _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, slash)));
     const auto mask = static_cast<unsigned>(_mm_movemask_epi8(special));
     if (mask != 0) return i + static_cast<std::size_t>(__builtin_ctz(mask));
   }

@@ -25,7 +25,8 @@ void finish_answer_head(Exchange& exchange, AnswerHead& head) {
   });
   if (collides) {
     head.fields.remove_if([&](const http::Field& field) {
-      return std::any_of(added.begin(), added.end(), [&](const http::Field& ours) { return same_name(field, ours); });
+      return std::any_of(added.begin(), added.end(),
+                         [&](const http::Field& ours) { return same_name(field, ours); });
     });
   }
   for (const http::Field& field : added) head.fields.add(field);
@@ -39,7 +40,8 @@ void finish_answer_head(Exchange& exchange, AnswerHead& head) {
           if (base::iequals(field.name, name)) return true;
         return false;
       });
-      for (const auto& [name, value] : edit.set) head.fields.add({name, value, http::parse_name(name), false});
+      for (const auto& [name, value] : edit.set)
+        head.fields.add({name, value, http::parse_name(name), false});
     }
   }
   head.fields.add({"Via", "1.1 weir", http::Name::via, false});

@@ -21,7 +21,8 @@ void ClientWatch::note(Flow& flow, std::uint64_t bytes, TimePoint now, bool wait
   if (bytes != flow.bytes || !waited_for) flow.bytes = bytes, flow.moved = now;
   // Time in which weir did not wait for the client is not held against it. A window that was fast enough begins anew;
   // one that was not stays as it is, so that its end, which has passed, is seen.
-  const bool window_kept = now - flow.rate_start >= kRateWindow && bytes - flow.rate_bytes >= bytes_a_window();
+  const bool window_kept =
+      now - flow.rate_start >= kRateWindow && bytes - flow.rate_bytes >= bytes_a_window();
   if (!waited_for || window_kept) flow.rate_bytes = bytes, flow.rate_start = now;
 }
 

@@ -21,9 +21,9 @@
 
 #include "weir/base/deadline.h"
 #include "weir/base/ip.h"
+#include "weir/base/strings.h"
 #include "weir/gateway/downstream.h"
 #include "weir/gateway/problem.h"
-#include "weir/base/strings.h"
 #include "weir/gateway/worker.h"
 #include "weir/http/message.h"
 #include "weir/io/waiter.h"
@@ -72,8 +72,8 @@ class TextArena {
 struct Record {
   std::string_view stage = "-";  // who decided
   Problem problem = Problem::none;
-  int status = 0;                // sent; 499 when the client went first
-  std::string_view upstream;     // name; "" when none was called
+  int status = 0;             // sent; 499 when the client went first
+  std::string_view upstream;  // name; "" when none was called
   std::uint32_t attempts = 0;
   Duration upstream_time{};
   bool client_gone = false;
@@ -93,21 +93,21 @@ class Exchange {
   // --- where it runs ---
   Worker& worker;
   Downstream* downstream = nullptr;
-  io::Waiter* waiter = nullptr;     // wakes for the client and for whatever else this exchange watches
-  WorkerPlan* plan = nullptr;       // the plan it started with
+  io::Waiter* waiter = nullptr;  // wakes for the client and for whatever else this exchange watches
+  WorkerPlan* plan = nullptr;    // the plan it started with
   const Route* route = nullptr;
-  TimePoint now{};                  // of the loop's turn in which it began; decisions of admission take this
-  TimePoint started{};              // of the turn that brought the first byte: durations count from it
+  TimePoint now{};      // of the loop's turn in which it began; decisions of admission take this
+  TimePoint started{};  // of the turn that brought the first byte: durations count from it
   Deadline deadline;
 
   // --- the request ---
   http::RequestHead request;
-  std::string_view path;            // canonical
+  std::string_view path;  // canonical
   std::string path_scratch;
   bool encoded_slash = false;
-  base::IpAddress peer;             // the other end of the socket
-  std::string_view peer_text;       // the same as text; the transport's
-  base::IpAddress client;           // who asks: peer, or what a trusted proxy says
+  base::IpAddress peer;        // the other end of the socket
+  std::string_view peer_text;  // the same as text; the transport's
+  base::IpAddress client;      // who asks: peer, or what a trusted proxy says
   // The client's address as text, rendered once.
   std::string_view client_text() {
     if (client == peer) return peer_text;
@@ -118,10 +118,10 @@ class Exchange {
     return client_text_;
   }
   bool peer_trusted = false;
-  bool secure = false;              // the client's transport was TLS
-  std::string_view id;              // X-Request-Id
-  std::string_view wildcard;        // what the route's "*" matched, without a leading slash
-  std::string_view traceparent;     // to send upstream
+  bool secure = false;           // the client's transport was TLS
+  std::string_view id;           // X-Request-Id
+  std::string_view wildcard;     // what the route's "*" matched, without a leading slash
+  std::string_view traceparent;  // to send upstream
   // Body read before load_shed; what is beyond request_buffer is still in downstream.
   std::string body;
 
@@ -129,7 +129,8 @@ class Exchange {
   // Replaces or adds a field of the request as the upstream will see it. Both texts must outlive the exchange.
   void set_request_field(http::Name id_of_name, std::string_view name, std::string_view value);
   // Fields that weir puts on the answer, whoever gives it; they replace the upstream's of the same name.
-  void add_answer_field(std::string_view name, std::string_view value, http::Name id_of_name = http::Name::other);
+  void add_answer_field(std::string_view name, std::string_view value,
+                        http::Name id_of_name = http::Name::other);
   const std::vector<http::Field>& answer_fields() const noexcept { return answer_fields_; }
 
   AnswerHead answer;  // scratch for the terminal that builds the head: keeps its capacity between exchanges
@@ -162,7 +163,8 @@ class Exchange {
   // Null when nothing is kept there.
   template <class T>
   T* get(Slot<T> slot) noexcept {
-    return destroy_[slot.index] == nullptr ? nullptr : std::launder(reinterpret_cast<T*>(slots_[slot.index].bytes));
+    return destroy_[slot.index] == nullptr ? nullptr
+                                           : std::launder(reinterpret_cast<T*>(slots_[slot.index].bytes));
   }
   template <class T>
   void drop(Slot<T> slot) noexcept {

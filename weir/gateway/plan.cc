@@ -79,12 +79,14 @@ class Builder {
         const std::vector<std::string_view> items(from.circuit_breaker->failure_on.begin(),
                                                   from.circuit_breaker->failure_on.end());
         Result<resilience::FailureOn> parsed = resilience::FailureOn::parse(items);
-        if (!parsed) return Error(ErrorCode::invalid_argument, "upstream " + from.name + ": " + parsed.error().detail);
+        if (!parsed)
+          return Error(ErrorCode::invalid_argument, "upstream " + from.name + ": " + parsed.error().detail);
         upstream.options.failure_on = *parsed;
       }
     }
     upstream.shared = state_.upstream(from.name, breaker);
-    plan_->on_publish.push_back([shared = upstream.shared, breaker](TimePoint now) { shared->breaker().update(breaker, now); });
+    plan_->on_publish.push_back(
+        [shared = upstream.shared, breaker](TimePoint now) { shared->breaker().update(breaker, now); });
     upstream.index = static_cast<std::uint32_t>(plan_->upstreams.size());
     upstream_index_[from.name] = upstream.index;
     plan_->upstreams.push_back(std::move(upstream));
@@ -102,8 +104,9 @@ class Builder {
                                  : ratelimit::Algorithm::segmented_window;
     limit.policy.shadow = from.shadow;
     if (Result<void> valid = ratelimit::validate(limit.policy); !valid || from.limit > UINT32_MAX)
-      return Error(ErrorCode::invalid_argument,
-                   "rate limit " + from.name + ": " + (valid ? "the limit is too large" : valid.error().detail));
+      return Error(
+          ErrorCode::invalid_argument,
+          "rate limit " + from.name + ": " + (valid ? "the limit is too large" : valid.error().detail));
     limit.limiter = state_.limiter(limit.policy);
     plan_->on_publish.push_back([limiter = limit.limiter, policy = limit.policy](TimePoint now) {
       // Cannot fail: the policy is valid and the table has no bound in bytes.
@@ -114,7 +117,8 @@ class Builder {
   }
 
   void set_limit_when_published(std::shared_ptr<resilience::LoadShedder> shedder, std::uint32_t limit) {
-    plan_->on_publish.push_back([shedder = std::move(shedder), limit](TimePoint) { shedder->set_limit(limit); });
+    plan_->on_publish.push_back(
+        [shedder = std::move(shedder), limit](TimePoint) { shedder->set_limit(limit); });
   }
 
   void add_route(const config::Route& from) {
@@ -131,9 +135,9 @@ class Builder {
       route.terminal = std::make_unique<ProxyTerminal>(
           upstream_index_.at(*from.upstream), counters(route, "breaker", std::array{Problem::circuit_open}),
           counters(route, "upstream",
-                   std::array{Problem::no_endpoint, Problem::upstream_unreachable, Problem::upstream_malformed,
-                              Problem::upstream_timeout, Problem::deadline_exceeded, Problem::overloaded,
-                              Problem::bad_request}));
+                   std::array{Problem::no_endpoint, Problem::upstream_unreachable,
+                              Problem::upstream_malformed, Problem::upstream_timeout,
+                              Problem::deadline_exceeded, Problem::overloaded, Problem::bad_request}));
     else
       route.terminal = std::make_unique<RespondTerminal>(*from.respond);
   }
@@ -146,11 +150,13 @@ class Builder {
     if (!from.allow.empty() || !from.deny.empty())
       add(route, std::make_unique<AccessStage>(from.allow, from.deny));  // who may not come at all
     if (!from.rate_limit.empty())
-      add(route, std::make_unique<RateLimitStage>(limits_of(from), from.name));  // cheapest refusal of those who may
+      add(route,
+          std::make_unique<RateLimitStage>(limits_of(from), from.name));  // cheapest refusal of those who may
     if (from.upstream) {
       add(route, std::make_unique<ReadBodyStage>(from.request_buffer));  // a slow upload must hold no place
       if (auto shedder = shedder_of(from))
-        add(route, std::make_unique<LoadShedStage>(std::move(shedder), slot<resilience::LoadShedder::Permit>()));
+        add(route,
+            std::make_unique<LoadShedStage>(std::move(shedder), slot<resilience::LoadShedder::Permit>()));
     }  // last gate before work: one of few places; then breaker and upstream, in the terminal
   }
 
@@ -162,9 +168,12 @@ class Builder {
 
   std::shared_ptr<resilience::LoadShedder> shedder_of(const config::Route& from) {
     switch (from.load_shed) {
-      case config::Route::LoadShed::off: return nullptr;
-      case config::Route::LoadShed::process: return process_shedder_;
-      case config::Route::LoadShed::own: break;
+      case config::Route::LoadShed::off:
+        return nullptr;
+      case config::Route::LoadShed::process:
+        return process_shedder_;
+      case config::Route::LoadShed::own:
+        break;
     }
     auto shedder = state_.shedder("route " + from.name, from.max_in_flight);
     set_limit_when_published(shedder, from.max_in_flight);
@@ -197,8 +206,8 @@ class Builder {
     StageCounters made;
     made.pass = metrics_.counter(decisions_, {route.options.name, stage, "pass", "-"});
     for (const Problem problem : refusals)
-      made.refusals.emplace_back(
-          problem, metrics_.counter(decisions_, {route.options.name, stage, "refuse", describe(problem).name}));
+      made.refusals.emplace_back(problem, metrics_.counter(decisions_, {route.options.name, stage, "refuse",
+                                                                        describe(problem).name}));
     return made;
   }
 
@@ -221,8 +230,8 @@ class Builder {
 
 }  // namespace
 
-Result<std::shared_ptr<const Plan>> build_plan(config::Config config, State& state, metrics::Registry& metrics,
-                                               const PlanOptions& options) {
+Result<std::shared_ptr<const Plan>> build_plan(config::Config config, State& state,
+                                               metrics::Registry& metrics, const PlanOptions& options) {
   return Builder(std::move(config), state, metrics, options).build();
 }
 

@@ -74,8 +74,8 @@ struct PlanOptions {
 
 // Compiles `config`. Nothing of `state` changes until Plan::publish(). Fails with invalid_argument for what the
 // configuration's own checks cannot know (a limit too large for its algorithm).
-Result<std::shared_ptr<const Plan>> build_plan(config::Config config, State& state, metrics::Registry& metrics,
-                                               const PlanOptions& options = {});
+Result<std::shared_ptr<const Plan>> build_plan(config::Config config, State& state,
+                                               metrics::Registry& metrics, const PlanOptions& options = {});
 
 }  // namespace weir::gateway
 

@@ -16,7 +16,8 @@ constexpr std::array<ProblemInfo, kProblems> kTable{{
     {"forbidden", "The client may not use this route", 403, "http_request_denied"},
     {"rate-limited", "Too many requests", 429, "http_request_denied"},
     {"load-shed", "Too many requests in flight", 503, "connection_limit_reached"},
-    {"circuit-open", "The upstream keeps failing and is given time to recover", 503, "destination_unavailable"},
+    {"circuit-open", "The upstream keeps failing and is given time to recover", 503,
+     "destination_unavailable"},
     {"no-endpoint", "The upstream has no usable endpoint", 503, "destination_unavailable"},
     {"upstream-unreachable", "The upstream could not be reached", 502, "connection_refused"},
     {"upstream-malformed", "The upstream's answer is not valid HTTP", 502, "http_protocol_error"},
@@ -33,13 +34,17 @@ const ProblemInfo& describe(Problem problem) noexcept { return kTable[static_cas
 
 Problem problem_of(upstream::CallFailure failure) noexcept {
   switch (failure) {
-    case upstream::CallFailure::none: return Problem::none;
+    case upstream::CallFailure::none:
+      return Problem::none;
     case upstream::CallFailure::connect_failed:
-    case upstream::CallFailure::broken: return Problem::upstream_unreachable;
+    case upstream::CallFailure::broken:
+      return Problem::upstream_unreachable;
     case upstream::CallFailure::connect_timed_out:
     case upstream::CallFailure::first_byte_timed_out:
-    case upstream::CallFailure::idle_timed_out: return Problem::upstream_timeout;
-    case upstream::CallFailure::malformed: return Problem::upstream_malformed;
+    case upstream::CallFailure::idle_timed_out:
+      return Problem::upstream_timeout;
+    case upstream::CallFailure::malformed:
+      return Problem::upstream_malformed;
   }
   return Problem::internal;
 }

@@ -71,11 +71,13 @@ void RouteTable::walk(const Node& node, std::string_view rest, bool at_root, Vis
     return;
   }
   const auto [segment, after] = next_segment(rest);
-  if (const auto child = node.literal.find(segment); child != node.literal.end()) walk(*child->second, after, false, visit);
+  if (const auto child = node.literal.find(segment); child != node.literal.end())
+    walk(*child->second, after, false, visit);
   if (node.any != nullptr && !segment.empty()) walk(*node.any, after, false, visit);
 }
 
-RouteTable::Match RouteTable::find(std::string_view host, std::string_view path, std::string_view method) const {
+RouteTable::Match RouteTable::find(std::string_view host, std::string_view path,
+                                   std::string_view method) const {
   Match match;
   bool path_known = false;
   auto visit = [&](const std::vector<Entry>& entries, std::string_view wildcard) {
@@ -89,7 +91,8 @@ RouteTable::Match RouteTable::find(std::string_view host, std::string_view path,
     }
   };
   if (path == "*") {
-    if (const auto star = root_->literal.find("*"); star != root_->literal.end()) visit(star->second->exact, {});
+    if (const auto star = root_->literal.find("*"); star != root_->literal.end())
+      visit(star->second->exact, {});
     if (match.outcome != Outcome::found) visit(root_->wildcard, {});
   } else {
     walk(*root_, path, true, visit);

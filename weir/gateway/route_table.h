@@ -24,8 +24,8 @@ class RouteTable {
 
   struct Match {
     Outcome outcome = Outcome::no_route;
-    std::uint32_t route = 0;       // index, when found
-    std::string_view wildcard;     // what "*" stands for, without a leading slash
+    std::uint32_t route = 0;    // index, when found
+    std::string_view wildcard;  // what "*" stands for, without a leading slash
   };
 
   RouteTable();
@@ -50,9 +50,9 @@ class RouteTable {
   };
   struct Node {
     std::map<std::string, std::unique_ptr<Node>, std::less<>> literal;
-    std::unique_ptr<Node> any;     // {name}
-    std::vector<Entry> exact;      // routes that end here
-    std::vector<Entry> wildcard;   // routes that end here with "/*"
+    std::unique_ptr<Node> any;    // {name}
+    std::vector<Entry> exact;     // routes that end here
+    std::vector<Entry> wildcard;  // routes that end here with "/*"
   };
 
   template <class Visit>

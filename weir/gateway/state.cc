@@ -4,7 +4,8 @@ namespace weir::gateway {
 namespace {
 
 template <class T, class Make>
-std::shared_ptr<T> find_or_make(std::map<std::string, std::weak_ptr<T>>& map, const std::string& name, Make&& make) {
+std::shared_ptr<T> find_or_make(std::map<std::string, std::weak_ptr<T>>& map, const std::string& name,
+                                Make&& make) {
   std::weak_ptr<T>& known = map[name];
   std::shared_ptr<T> alive = known.lock();
   if (alive == nullptr) known = alive = make();
@@ -12,7 +13,8 @@ std::shared_ptr<T> find_or_make(std::map<std::string, std::weak_ptr<T>>& map, co
 }
 
 template <class T>
-std::vector<std::pair<std::string, std::shared_ptr<T>>> alive(const std::map<std::string, std::weak_ptr<T>>& map) {
+std::vector<std::pair<std::string, std::shared_ptr<T>>> alive(
+    const std::map<std::string, std::weak_ptr<T>>& map) {
   std::vector<std::pair<std::string, std::shared_ptr<T>>> all;
   for (const auto& [name, known] : map)
     if (std::shared_ptr<T> object = known.lock()) all.emplace_back(name, std::move(object));
@@ -31,13 +33,15 @@ std::shared_ptr<ratelimit::KeyedRateLimiter> State::limiter(const ratelimit::Pol
   });
 }
 
-std::shared_ptr<resilience::LoadShedder> State::shedder(const std::string& name, std::uint32_t max_in_flight) {
+std::shared_ptr<resilience::LoadShedder> State::shedder(const std::string& name,
+                                                        std::uint32_t max_in_flight) {
   const std::lock_guard lock(mutex_);
-  return find_or_make(shedders_, name, [&] { return std::make_shared<resilience::LoadShedder>(max_in_flight); });
+  return find_or_make(shedders_, name,
+                      [&] { return std::make_shared<resilience::LoadShedder>(max_in_flight); });
 }
 
-std::shared_ptr<upstream::SharedUpstream> State::upstream(const std::string& name,
-                                                          const resilience::CircuitBreaker::Options& breaker) {
+std::shared_ptr<upstream::SharedUpstream> State::upstream(
+    const std::string& name, const resilience::CircuitBreaker::Options& breaker) {
   const std::lock_guard lock(mutex_);
   return find_or_make(upstreams_, name, [&] {
     return std::make_shared<upstream::SharedUpstream>(name, breaker, on_transition_);

@@ -31,12 +31,14 @@ Worker::Worker(io::Reactor& loop, io::Resolver& names, metrics::Registry& regist
       log(lane),
       random(seed),
       resolver_(names),
-      server_duration_(registry.histogram_family(
-          "http_server_request_duration_seconds", "Time from the first byte of a request to the end of its answer.",
-          {"http_request_method", "http_response_status_code", "http_route"})),
-      client_duration_(registry.histogram_family("http_client_request_duration_seconds",
-                                                 "Time from sending a request to an upstream to the end of its answer.",
-                                                 {"http_request_method", "http_response_status_code", "upstream"})) {}
+      server_duration_(
+          registry.histogram_family("http_server_request_duration_seconds",
+                                    "Time from the first byte of a request to the end of its answer.",
+                                    {"http_request_method", "http_response_status_code", "http_route"})),
+      client_duration_(
+          registry.histogram_family("http_client_request_duration_seconds",
+                                    "Time from sending a request to an upstream to the end of its answer.",
+                                    {"http_request_method", "http_response_status_code", "upstream"})) {}
 
 Worker::~Worker() {
   if (current_ != nullptr) delete current_;
@@ -51,11 +53,12 @@ void Worker::adopt(std::shared_ptr<const Plan> plan) {
       const std::lock_guard lock(pools_mutex_);
       auto& pool = pools_[pool_key(endpoint)];
       if (pool == nullptr)
-        pool = std::make_unique<upstream::EndpointPool>(reactor, resolver_, background_, endpoint.host, endpoint.port);
+        pool = std::make_unique<upstream::EndpointPool>(reactor, resolver_, background_, endpoint.host,
+                                                        endpoint.port);
       endpoint_pools.push_back(pool.get());
     }
-    next->upstreams.push_back(
-        std::make_unique<upstream::WorkerUpstream>(upstream.options, upstream.shared, std::move(endpoint_pools)));
+    next->upstreams.push_back(std::make_unique<upstream::WorkerUpstream>(upstream.options, upstream.shared,
+                                                                         std::move(endpoint_pools)));
   }
   next->route_series_.resize(plan->routes.size() + 1);
   next->upstream_series_.resize(plan->upstreams.size());
@@ -134,16 +137,18 @@ std::string_view Worker::time_text() {
   return iso_;
 }
 
-void Worker::count_request(WorkerPlan& plan, const Route* route, http::Method method, int status, Duration took) {
+void Worker::count_request(WorkerPlan& plan, const Route* route, http::Method method, int status,
+                           Duration took) {
   const std::string_view name = route == nullptr ? std::string_view{} : std::string_view(route->options.name);
   WorkerPlan::SeriesList& list =
       route == nullptr ? plan.route_series_.back() : plan.route_series_[route->index];
   count_in(list, server_duration_, name, method, status, took);
 }
 
-void Worker::count_call(WorkerPlan& plan, std::size_t upstream, http::Method method, int status, Duration took) {
-  count_in(plan.upstream_series_[upstream], client_duration_, plan.plan->upstreams[upstream].options.name, method, status,
-           took);
+void Worker::count_call(WorkerPlan& plan, std::size_t upstream, http::Method method, int status,
+                        Duration took) {
+  count_in(plan.upstream_series_[upstream], client_duration_, plan.plan->upstreams[upstream].options.name,
+           method, status, took);
 }
 
 void Worker::count_in(WorkerPlan::SeriesList& list, metrics::FamilyId family, std::string_view name,

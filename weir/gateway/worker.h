@@ -106,8 +106,8 @@ class Worker {
   std::string scratch;   // of whoever renders something just now
 
  private:
-  void count_in(WorkerPlan::SeriesList& list, metrics::FamilyId family, std::string_view name, http::Method method,
-                int status, Duration took);
+  void count_in(WorkerPlan::SeriesList& list, metrics::FamilyId family, std::string_view name,
+                http::Method method, int status, Duration took);
   void refresh_second();
 
   static std::string pool_key(const upstream::EndpointOptions& endpoint);
@@ -121,7 +121,7 @@ class Worker {
   std::vector<std::unique_ptr<upstream::Call>> calls_;
   metrics::FamilyId server_duration_;
   metrics::FamilyId client_duration_;
-  WallTime wall_{};      // read at wall_at_
+  WallTime wall_{};  // read at wall_at_
   TimePoint wall_at_{};
   std::int64_t second_ = -1;
   std::string date_;

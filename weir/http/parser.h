@@ -62,23 +62,23 @@ struct HeadState {
   };
   // clang-format on
   Phase phase = Phase::start;
-  bool empty_line = false;   // one has been skipped before the request line
-  bool has_length = false;   // Content-Length
-  bool chunked = false;      // Transfer-Encoding
+  bool empty_line = false;  // one has been skipped before the request line
+  bool has_length = false;  // Content-Length
+  bool chunked = false;     // Transfer-Encoding
   bool has_host = false;
-  bool expects = false;      // Expect: 100-continue
-  bool close = false;        // connection options
+  bool expects = false;  // Expect: 100-continue
+  bool close = false;    // connection options
   bool keep_alive = false;
-  bool nominates = false;    // Connection names a field that is not hop-by-hop by itself
+  bool nominates = false;     // Connection names a field that is not hop-by-hop by itself
   std::uint16_t options = 0;  // connection options seen
   std::uint8_t version_minor = 1;
-  const char* base = nullptr;    // where the bytes were at the last call
-  std::size_t at = 0;            // the next byte to look at; all before it are done with
+  const char* base = nullptr;  // where the bytes were at the last call
+  std::size_t at = 0;          // the next byte to look at; all before it are done with
   std::size_t line_start = 0;
   std::size_t method_end = 0;
-  std::size_t text_end = 0;      // of the request's target or the answer's reason
-  std::size_t colon = 0;         // of the field being read
-  std::uint64_t length = 0;      // value of Content-Length
+  std::size_t text_end = 0;  // of the request's target or the answer's reason
+  std::size_t colon = 0;     // of the field being read
+  std::uint64_t length = 0;  // value of Content-Length
 };
 
 }  // namespace internal
@@ -199,13 +199,13 @@ class BodyDecoder {
   bool done_ = true;
   bool failed_ = false;
   std::uint8_t size_digits_ = 0;
-  std::uint8_t name_size_ = 0;          // of the trailer being read; stops at the end of name_
-  std::uint16_t extension_bytes_ = 0;   // of this chunk
-  std::uint64_t left_ = 0;              // of the body (length) or of the chunk (chunked)
-  std::uint64_t overhead_ = 0;          // extension bytes not yet paid for by data
+  std::uint8_t name_size_ = 0;         // of the trailer being read; stops at the end of name_
+  std::uint16_t extension_bytes_ = 0;  // of this chunk
+  std::uint64_t left_ = 0;             // of the body (length) or of the chunk (chunked)
+  std::uint64_t overhead_ = 0;         // extension bytes not yet paid for by data
   std::size_t trailer_bytes_ = 0;
   std::size_t trailer_lines_ = 0;
-  std::array<char, 24> name_{};         // longer than every name that is refused
+  std::array<char, 24> name_{};  // longer than every name that is refused
   std::size_t trailer_bytes_max_ = 0;
   std::size_t trailer_count_max_ = 0;
   Fault fault_;

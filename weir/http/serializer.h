@@ -87,8 +87,8 @@ class BodyEncoder {
 
   BodyKind kind_ = BodyKind::none;
   bool finished_ = true;
-  bool last_seen_ = false;      // gather() was told so, and nothing was left over
-  bool chunk_open_ = false;     // its line has been made; its payload is not complete
+  bool last_seen_ = false;   // gather() was told so, and nothing was left over
+  bool chunk_open_ = false;  // its line has been made; its payload is not complete
   std::uint8_t line_size_ = 0;
   std::uint8_t line_sent_ = 0;
   std::uint8_t tail_sent_ = 0;  // of "\r\n" "0\r\n\r\n": 2 between chunks, 7 at the end

@@ -17,7 +17,7 @@ namespace weir::http {
 enum class PathFault : std::uint8_t {
   none,
   bad_escape,
-  encoded_backslash,    // also a raw one: no URI character, and a slash to some servers
+  encoded_backslash,  // also a raw one: no URI character, and a slash to some servers
   encoded_nul,
   encoded_dot_segment,  // also "..;x", and "." or ".." between encoded slashes
   above_root,
@@ -26,9 +26,9 @@ enum class PathFault : std::uint8_t {
 std::string_view to_string(PathFault fault) noexcept;
 
 struct CanonicalPath {
-  std::string_view path;           // into the input when that was canonical already, else into `scratch`
+  std::string_view path;  // into the input when that was canonical already, else into `scratch`
   PathFault fault = PathFault::none;
-  bool encoded_slash = false;      // holds %2F
+  bool encoded_slash = false;  // holds %2F
 };
 
 // `raw` starts with '/'. "*" (OPTIONS *) is returned unchanged. O(n); allocates only when `scratch` must

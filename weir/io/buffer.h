@@ -42,7 +42,8 @@ class BufferPool {
   void give(std::unique_ptr<char[]> block, std::size_t size) {
     auto& list = size == kSmall ? small_ : large_;
     --out_;
-    if (size <= kLarge && list.size() < (size == kSmall ? kept_ : kept_ / 16)) list.push_back(std::move(block));
+    if (size <= kLarge && list.size() < (size == kSmall ? kept_ : kept_ / 16))
+      list.push_back(std::move(block));
   }
   std::size_t blocks_out() const noexcept { return out_; }
 
@@ -119,7 +120,8 @@ class Buffer {
   // when it is that large already. Views become invalid.
   bool grow(std::size_t bound = BufferPool::kLarge) {
     if (capacity_ >= std::max(bound, BufferPool::kLarge)) return false;
-    const std::size_t size = capacity_ < BufferPool::kLarge ? BufferPool::kLarge : std::min(2 * capacity_, bound);
+    const std::size_t size =
+        capacity_ < BufferPool::kLarge ? BufferPool::kLarge : std::min(2 * capacity_, bound);
     std::unique_ptr<char[]> larger = pool_->take(size);
     if (capacity_ != 0) {
       std::memcpy(larger.get(), block_.get(), end_);

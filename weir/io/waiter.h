@@ -32,7 +32,8 @@ enum class Wake : std::uint8_t { event, timeout, cancelled };
 
 class Waiter final : public EventSink, private async::Timer, private async::CancelHook, private async::Ready {
  public:
-  explicit Waiter(async::Loop& loop, async::CancelSource* cancel = nullptr) noexcept : loop_(loop), cancel_(cancel) {
+  explicit Waiter(async::Loop& loop, async::CancelSource* cancel = nullptr) noexcept
+      : loop_(loop), cancel_(cancel) {
     if (cancel_ != nullptr && !cancel_->cancelled()) cancel_->add(*this);
   }
 
@@ -75,7 +76,7 @@ class Waiter final : public EventSink, private async::Timer, private async::Canc
   async::CancelSource* cancel_;
   std::coroutine_handle<> waiting_ = nullptr;
   TimePoint deadline_ = TimePoint::max();
-  bool pending_ = false;    // an event has come since the last wait
+  bool pending_ = false;  // an event has come since the last wait
   bool timed_out_ = false;
 };
 

@@ -136,9 +136,8 @@ std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::
   PlanMaker maker(full);
   maker.add("GET", "/livez", token, [] { return Reply{200, "{\"status\":\"alive\"}\n"}; });
   maker.add("GET", "/readyz", token, [&server] { return ready(server); });
-  maker.add("GET", "/metrics", token, [&server] {
-    return Reply{200, server.metrics_text(), metrics::kTextContentType};
-  });
+  maker.add("GET", "/metrics", token,
+            [&server] { return Reply{200, server.metrics_text(), metrics::kTextContentType}; });
   if (full) {
     maker.add("GET", "/v1/config", token, [&server] { return Reply{200, server.config_json()}; });
     maker.add("GET", "/v1/upstreams", token, [&server] { return Reply{200, server.upstreams_json()}; });

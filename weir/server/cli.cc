@@ -65,7 +65,9 @@ int serve(config::Config config, ServerOptions options) {
   Server server(std::move(options), log);
   const Result<void> started = server.start(std::move(config));
   if (!started) {
-    std::cerr << "weir: " << (started.error().detail.empty() ? started.error().to_text() : started.error().detail) << "\n";
+    std::cerr << "weir: "
+              << (started.error().detail.empty() ? started.error().to_text() : started.error().detail)
+              << "\n";
     return kFailed;
   }
   obey_signals(server);
@@ -165,7 +167,8 @@ int reload(const std::string& file) {
 }  // namespace
 
 int run_command(int argc, const char* const* argv, const gateway::PlanOptions& options) {
-  CLI::App app{"weir, an API gateway: limits, load shedding and circuit breaking in front of your services", "weir"};
+  CLI::App app{"weir, an API gateway: limits, load shedding and circuit breaking in front of your services",
+               "weir"};
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Help of all commands");
   int code = 0;
@@ -173,7 +176,9 @@ int run_command(int argc, const char* const* argv, const gateway::PlanOptions& o
   std::string file;
   CLI::App* run_cmd = app.add_subcommand("run", "Serve with a configuration file, in the foreground");
   run_cmd->add_option("FILE", file, "YAML configuration")->required();
-  run_cmd->footer("Example:\n  weir run weir.yaml\nSignals: SIGTERM and SIGINT drain, SIGHUP reloads, SIGUSR1 reopens logs.");
+  run_cmd->footer(
+      "Example:\n  weir run weir.yaml\nSignals: SIGTERM and SIGINT drain, SIGHUP reloads, SIGUSR1 reopens "
+      "logs.");
   run_cmd->callback([&] { code = run(file, options); });
 
   std::vector<std::string> files;
@@ -186,16 +191,21 @@ int run_command(int argc, const char* const* argv, const gateway::PlanOptions& o
 
   ProxyArguments arguments;
   CLI::App* proxy_cmd = app.add_subcommand("proxy", "Put a gateway in front of one service, without a file");
-  proxy_cmd->add_option("LISTEN", arguments.listen, "Address to listen on; :8080 is every address")->required();
-  proxy_cmd->add_option("UPSTREAM", arguments.upstream, "Where requests go: http://127.0.0.1:9000")->required();
+  proxy_cmd->add_option("LISTEN", arguments.listen, "Address to listen on; :8080 is every address")
+      ->required();
+  proxy_cmd->add_option("UPSTREAM", arguments.upstream, "Where requests go: http://127.0.0.1:9000")
+      ->required();
   proxy_cmd->add_option("--limit", arguments.limit, "Requests of one client: 100/min, 10/s; none by default");
-  proxy_cmd->add_option("--max-in-flight", arguments.max_in_flight, "Requests at the same time")->capture_default_str();
+  proxy_cmd->add_option("--max-in-flight", arguments.max_in_flight, "Requests at the same time")
+      ->capture_default_str();
   proxy_cmd->add_option("--admin", arguments.admin, "Address of the admin; none by default");
   proxy_cmd->footer("Example:\n  weir proxy :8080 http://127.0.0.1:9000 --limit 100/min --max-in-flight 50");
   proxy_cmd->callback([&] { code = proxy(arguments, options); });
 
-  CLI::App* reload_cmd = app.add_subcommand("reload", "Ask a running gateway, through its admin, to read its file again");
-  reload_cmd->add_option("FILE", file, "The file it runs with: names the admin's address and token")->required();
+  CLI::App* reload_cmd =
+      app.add_subcommand("reload", "Ask a running gateway, through its admin, to read its file again");
+  reload_cmd->add_option("FILE", file, "The file it runs with: names the admin's address and token")
+      ->required();
   reload_cmd->footer("Example:\n  weir reload weir.yaml");
   reload_cmd->callback([&] { code = reload(file); });
 

@@ -114,17 +114,21 @@ async::Task<bool> Http1Connection::wait_for_byte() {
 
 Http1Connection::Head Http1Connection::parse_head() {
   switch (active_->parser.parse(in_.bytes(), active_->exchange.request)) {
-    case http::Parse::done: return Head::request;
-    case http::Parse::error: return Head::fault;
-    case http::Parse::need_more: break;
+    case http::Parse::done:
+      return Head::request;
+    case http::Parse::error:
+      return Head::fault;
+    case http::Parse::need_more:
+      break;
   }
   return Head::more;
 }
 
 async::Task<Http1Connection::Head> Http1Connection::read_head() {
   const config::Limits& limits = active_->exchange.plan->plan->config.limits;
-  const Deadline deadline =
-      limits.header_timeout ? Deadline::after(core_.reactor().now(), *limits.header_timeout) : Deadline::never();
+  const Deadline deadline = limits.header_timeout
+                                ? Deadline::after(core_.reactor().now(), *limits.header_timeout)
+                                : Deadline::never();
   for (;;) {
     while (!stream_->may_read()) {
       const io::Wake wake = co_await waiter_.wait(deadline);
@@ -213,7 +217,8 @@ bool Http1Connection::route_request() {
   if (body_state_ == BodyState::failed) return refuse_fault(body_fault_);
 
   const http::CanonicalPath path = http::canonical_path(request.path, exchange.path_scratch);
-  if (path.fault != http::PathFault::none) return refuse_fault({400, to_string(path.fault), "RFC 3986 6.2.2"});
+  if (path.fault != http::PathFault::none)
+    return refuse_fault({400, to_string(path.fault), "RFC 3986 6.2.2"});
   exchange.path = path.path;
   exchange.encoded_slash = path.encoded_slash;
   gateway::find_client(exchange);
@@ -221,14 +226,16 @@ bool Http1Connection::route_request() {
   const gateway::Plan& plan = *exchange.plan->plan;
   std::string_view host;
   if (plan.table.uses_hosts())
-    if (const std::optional<http::Authority> authority = http::parse_authority(request.authority)) host = authority->host;
+    if (const std::optional<http::Authority> authority = http::parse_authority(request.authority))
+      host = authority->host;
   const gateway::RouteTable::Match match = plan.table.find(host, exchange.path, request.method_text);
   if (match.outcome == gateway::RouteTable::Outcome::no_route) {
     exchange.refuse("access", Problem::no_route);
     return false;
   }
   if (match.outcome == gateway::RouteTable::Outcome::wrong_method) {
-    exchange.add_answer_field("Allow", exchange.arena.keep(plan.table.allowed(host, exchange.path)), http::Name::allow);
+    exchange.add_answer_field("Allow", exchange.arena.keep(plan.table.allowed(host, exchange.path)),
+                              http::Name::allow);
     exchange.refuse("access", Problem::method_not_allowed);
     return false;
   }
@@ -306,7 +313,9 @@ BodyState Http1Connection::read_body(bool* moved) {
 void Http1Connection::send_interim(int status, const http::Fields& fields) {
   // RFC 9110 15.2: never to a client of HTTP/1.0. And bounded: who sends more than that in hints is not hinting.
   constexpr std::size_t kInterimMax = 16 * 1024;
-  if (active_->exchange.request.version_minor == 0 || answer_started_ || active_->interim.size() > kInterimMax) return;
+  if (active_->exchange.request.version_minor == 0 || answer_started_ ||
+      active_->interim.size() > kInterimMax)
+    return;
   http::append_status_line(active_->interim, status);
   for (const http::Field& field : fields)
     if (!field.hop_by_hop) http::append_field(active_->interim, field.name, field.value);
@@ -329,7 +338,8 @@ bool Http1Connection::flush_interim() {
 
 bool Http1Connection::may_keep_alive() const noexcept {
   const gateway::Exchange& exchange = active_->exchange;
-  return exchange.request.keep_alive && !exchange.own.close && !core_.draining() && body_state_ == BodyState::done;
+  return exchange.request.keep_alive && !exchange.own.close && !core_.draining() &&
+         body_state_ == BodyState::done;
 }
 
 void Http1Connection::start_answer(const gateway::AnswerHead& head) {
@@ -386,7 +396,9 @@ std::size_t Http1Connection::write_answer(std::string_view payload, bool last) {
   return used;
 }
 
-bool Http1Connection::answer_finished() const noexcept { return answer_started_ && active_->encoder.finished(); }
+bool Http1Connection::answer_finished() const noexcept {
+  return answer_started_ && active_->encoder.finished();
+}
 
 void Http1Connection::abort_answer() noexcept {
   aborted_ = true;
@@ -415,8 +427,10 @@ void Http1Connection::write_log(Duration took) {
   if (worker.log == nullptr) return;
   const gateway::Exchange& exchange = active_->exchange;
   const double sample = exchange.plan->plan->config.access_log.sample;
-  const bool failed = exchange.record.problem != Problem::none || exchange.record.client_gone || exchange.record.status >= 500;
-  if (sample < 1 && !failed && worker.random.below(1'000'000) >= static_cast<std::uint64_t>(sample * 1e6)) return;
+  const bool failed = exchange.record.problem != Problem::none || exchange.record.client_gone ||
+                      exchange.record.status >= 500;
+  if (sample < 1 && !failed && worker.random.below(1'000'000) >= static_cast<std::uint64_t>(sample * 1e6))
+    return;
   worker.log->write(gateway::render_access_line(active_->exchange, took));
 }
 

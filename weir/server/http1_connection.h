@@ -105,7 +105,7 @@ class Http1Connection final : public gateway::Downstream, public base::ListNode<
   bool keep_alive_ = true;
   bool answer_started_ = false;
   bool answer_close_delimited_ = false;
-  bool continue_due_ = false;   // the client waits for 100 Continue
+  bool continue_due_ = false;  // the client waits for 100 Continue
   bool blocked_ = false;
   bool write_failed_ = false;
   bool aborted_ = false;

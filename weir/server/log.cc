@@ -8,12 +8,18 @@ namespace {
 
 spdlog::level::level_enum level_of(Log::Level level) {
   switch (level) {
-    case Log::Level::trace: return spdlog::level::trace;
-    case Log::Level::debug: return spdlog::level::debug;
-    case Log::Level::info: return spdlog::level::info;
-    case Log::Level::warn: return spdlog::level::warn;
-    case Log::Level::error: return spdlog::level::err;
-    case Log::Level::off: break;
+    case Log::Level::trace:
+      return spdlog::level::trace;
+    case Log::Level::debug:
+      return spdlog::level::debug;
+    case Log::Level::info:
+      return spdlog::level::info;
+    case Log::Level::warn:
+      return spdlog::level::warn;
+    case Log::Level::error:
+      return spdlog::level::err;
+    case Log::Level::off:
+      break;
   }
   return spdlog::level::off;
 }

@@ -53,7 +53,8 @@ struct Server::Thread {
   Unit& add_unit(metrics::Registry& registry, std::size_t shard, gateway::AccessLogWriter::Lane* lane,
                  const CoreOptions& options, std::shared_ptr<const gateway::Plan> plan) {
     Unit unit;
-    unit.worker = std::make_unique<gateway::Worker>(*reactor, *resolver, registry, shard, lane, base::random_seed());
+    unit.worker =
+        std::make_unique<gateway::Worker>(*reactor, *resolver, registry, shard, lane, base::random_seed());
     unit.worker->adopt(std::move(plan));
     unit.core = std::make_unique<WorkerCore>(*reactor, *unit.worker, options);
     return units.emplace_back(std::move(unit));
@@ -64,9 +65,8 @@ Server::Server(ServerOptions options, Log& log)
     : options_(std::move(options)),
       log_(log),
       seed_{base::random_seed(), base::random_seed()},
-      state_(seed_, [this](const auto& upstream, const auto& change, const auto& failed) {
-        on_transition(upstream, change, failed);
-      }),
+      state_(seed_, [this](const auto& upstream, const auto& change,
+                           const auto& failed) { on_transition(upstream, change, failed); }),
       addresses_(seed_) {}
 
 Server::~Server() {
@@ -142,7 +142,8 @@ Result<std::unique_ptr<Server::Thread>> Server::make_thread(std::size_t index, b
   }
   options.observed = false;
   if (plan_->config.admin)
-    thread->add_unit(*registry_, index, nullptr, options, make_admin_plan(*this, plan_->config.admin->token, true));
+    thread->add_unit(*registry_, index, nullptr, options,
+                     make_admin_plan(*this, plan_->config.admin->token, true));
   if (plan_->config.health)
     thread->add_unit(*registry_, index, nullptr, options, make_admin_plan(*this, {}, false));
   return thread;
@@ -164,7 +165,7 @@ Result<io::Address> to_address(const config::HostPort& at) {
 Error with_address(const Error& error, const io::Address& address) {
   Error named = error;
   named.detail = "cannot listen on " + address.to_text() + ": " +
-                 (error.code == ErrorCode::address_in_use        ? "the address is in use"
+                 (error.code == ErrorCode::address_in_use      ? "the address is in use"
                   : error.code == ErrorCode::permission_denied ? "no permission for this port"
                                                                : error.detail);
   return named;
@@ -180,7 +181,8 @@ Result<void> Server::bind(const config::Config& config) {
     options.reuse_port = workers_.size() > 1;
     // SO_REUSEPORT would let two gateways share the port in silence: see first whether it is free for one.
     if (options.reuse_port && address->port != 0) {
-      Result<std::unique_ptr<io::Listener>> probe = workers_.front()->reactor->listen(*address, io::ListenOptions{});
+      Result<std::unique_ptr<io::Listener>> probe =
+          workers_.front()->reactor->listen(*address, io::ListenOptions{});
       if (!probe) return with_address(probe.error(), *address);
     }
     for (const auto& worker : workers_) {
@@ -234,8 +236,9 @@ Server::Reload Server::reload() {
       const config::Config& now = plan()->config;
       if (loaded.config->workers != now.workers || loaded.config->access_log.to != now.access_log.to ||
           loaded.config->listen.size() != now.listen.size() ||
-          !std::equal(now.listen.begin(), now.listen.end(), loaded.config->listen.begin(),
-                      [](const auto& a, const auto& b) { return a.address.to_text() == b.address.to_text(); }))
+          !std::equal(
+              now.listen.begin(), now.listen.end(), loaded.config->listen.begin(),
+              [](const auto& a, const auto& b) { return a.address.to_text() == b.address.to_text(); }))
         result.report.append(result.report.empty() ? "" : "\n")
             .append("listen, workers and access_log take effect with the next start");
       log_.set_level(loaded.config->log_level);
@@ -268,7 +271,8 @@ void Server::reopen_logs() {
 void Server::drain() {
   if (draining_.exchange(true)) {
     log_.warn("asked again: cutting off what still runs");
-    for (const auto& worker : workers_) worker->reactor->post([unit = &worker->units.front()] { unit->core->cancel(); });
+    for (const auto& worker : workers_)
+      worker->reactor->post([unit = &worker->units.front()] { unit->core->cancel(); });
     return;
   }
   log_.info("draining");
@@ -290,7 +294,8 @@ void Server::wait() {
   if (!ended_.wait_for(lock, options_.drain_for, [this] { return threads_running_ == 0; })) {
     lock.unlock();
     log_.warn("drain time is over: cutting off what still runs");
-    for (const auto& worker : workers_) worker->reactor->post([unit = &worker->units.front()] { unit->core->cancel(); });
+    for (const auto& worker : workers_)
+      worker->reactor->post([unit = &worker->units.front()] { unit->core->cancel(); });
     lock.lock();
     ended_.wait(lock, [this] { return threads_running_ == 0; });
   }
@@ -315,9 +320,11 @@ void Server::on_transition(const upstream::SharedUpstream& upstream,
     const std::lock_guard lock(mutex_);
     ++transitions_[{upstream.name(), from, to, reason}];
   }
-  std::string line = "circuit breaker of upstream " + upstream.name() + ": " + from + " -> " + to + " (" + reason + ")";
+  std::string line =
+      "circuit breaker of upstream " + upstream.name() + ": " + from + " -> " + to + " (" + reason + ")";
   if (!failed.empty()) line.append(", failed requests: ").append(join(failed));
-  log_.write(change.to == resilience::CircuitBreaker::State::open ? Log::Level::warn : Log::Level::info, line);
+  log_.write(change.to == resilience::CircuitBreaker::State::open ? Log::Level::warn : Log::Level::info,
+             line);
 }
 
 void Server::read_connections(metrics::Sink& sink) const {
@@ -342,12 +349,13 @@ void Server::declare_metrics() {
     collectors_.push_back(registry_->collect(family, std::move(read)));
   };
   metrics::Registry& registry = *registry_;
-  collect(registry.gauge_family("weir_in_flight", "Requests that hold a place of the process's load shedder."),
-          std::function<double()>([this] {
-            for (const auto& [name, shedder] : state_.shedders())
-              if (name == "process") return static_cast<double>(shedder->in_flight());
-            return 0.0;
-          }));
+  collect(
+      registry.gauge_family("weir_in_flight", "Requests that hold a place of the process's load shedder."),
+      std::function<double()>([this] {
+        for (const auto& [name, shedder] : state_.shedders())
+          if (name == "process") return static_cast<double>(shedder->in_flight());
+        return 0.0;
+      }));
   collect(registry.gauge_family("weir_circuit_breaker_state", "0 closed, 1 open, 2 half-open.", {"upstream"}),
           std::function<void(Sink&)>([this](Sink& sink) {
             using State = resilience::CircuitBreaker::State;
@@ -357,17 +365,19 @@ void Server::declare_metrics() {
               sink.add({name}, state == State::half_open ? 2 : open ? 1 : 0);
             }
           }));
-  collect(registry.counter_family("weir_circuit_breaker_transitions_total", "Changes of state of circuit breakers.",
-                                  {"upstream", "from", "to", "reason"}),
-          std::function<void(Sink&)>([this](Sink& sink) {
-            const std::lock_guard lock(mutex_);
-            for (const auto& [labels, count] : transitions_) {
-              const auto& [upstream, from, to, reason] = labels;
-              sink.add({upstream, from, to, reason}, static_cast<double>(count));
-            }
-          }));
-  collect(registry.gauge_family("weir_upstream_connections", "Connections to upstreams.", {"upstream", "state"}),
-          std::function<void(Sink&)>([this](Sink& sink) { read_connections(sink); }));
+  collect(
+      registry.counter_family("weir_circuit_breaker_transitions_total",
+                              "Changes of state of circuit breakers.", {"upstream", "from", "to", "reason"}),
+      std::function<void(Sink&)>([this](Sink& sink) {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [labels, count] : transitions_) {
+          const auto& [upstream, from, to, reason] = labels;
+          sink.add({upstream, from, to, reason}, static_cast<double>(count));
+        }
+      }));
+  collect(
+      registry.gauge_family("weir_upstream_connections", "Connections to upstreams.", {"upstream", "state"}),
+      std::function<void(Sink&)>([this](Sink& sink) { read_connections(sink); }));
   collect(registry.counter_family("weir_config_reloads_total", "Reloads of the configuration.", {"result"}),
           std::function<void(Sink&)>([this](Sink& sink) {
             const std::lock_guard lock(mutex_);
@@ -375,14 +385,14 @@ void Server::declare_metrics() {
             sink.add({"failed"}, static_cast<double>(reloads_failed_));
           }));
   collect(registry.counter_family("weir_log_dropped_total", "Access log lines that were dropped."),
-          std::function<double()>([this] {
-            return access_log_ == nullptr ? 0.0 : static_cast<double>(access_log_->dropped());
-          }));
+          std::function<double()>(
+              [this] { return access_log_ == nullptr ? 0.0 : static_cast<double>(access_log_->dropped()); }));
   collect(registry.counter_family("weir_connections_refused_total",
                                   "Connections closed unanswered: their address had too many."),
           std::function<double()>([this] {
             double refused = 0;
-            for (const auto& worker : workers_) refused += static_cast<double>(worker->units.front().core->refused_connections());
+            for (const auto& worker : workers_)
+              refused += static_cast<double>(worker->units.front().core->refused_connections());
             return refused;
           }));
 }
@@ -404,8 +414,9 @@ std::string Server::upstreams_json() const {
     append_json_number(out, "probes_in_flight", snapshot.probes_in_flight);
     append_json_number(out, "late_results", snapshot.late_results);
     const Duration wait = upstream.shared->breaker().retry_after(clock_.now());
-    append_json_number(out, "retry_after_ms",
-                       static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(wait).count()));
+    append_json_number(
+        out, "retry_after_ms",
+        static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(wait).count()));
     out.append("},\"endpoints\":[");
     for (const upstream::EndpointOptions& endpoint : upstream.options.endpoints) {
       std::uint64_t open = 0;
@@ -437,8 +448,9 @@ std::string Server::rate_limits_json() const {
     out.push_back(',');
     append_json_field(out, "algorithm", ratelimit::to_string(ratelimit::effective_algorithm(policy)));
     append_json_number(out, "limit", policy.limit);
-    append_json_number(out, "window_ms",
-                       static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(policy.window).count()));
+    append_json_number(
+        out, "window_ms",
+        static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(policy.window).count()));
     append_json_number(out, "keys", stats.keys);
     append_json_number(out, "keys_max", stats.capacity);
     append_json_number(out, "bytes", stats.bytes);

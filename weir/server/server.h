@@ -40,8 +40,8 @@
 namespace weir::server {
 
 struct ServerOptions {
-  std::string config_file;                // for reload; "" when there is none (weir proxy)
-  gateway::PlanOptions plan;              // custom stages
+  std::string config_file;                        // for reload; "" when there is none (weir proxy)
+  gateway::PlanOptions plan;                      // custom stages
   Duration drain_for = std::chrono::seconds{30};  // then whatever still runs is cut off
 };
 
@@ -90,7 +90,8 @@ class Server {
   void declare_metrics();
   void publish(std::shared_ptr<const gateway::Plan> plan);
   void thread_drained();
-  void on_transition(const upstream::SharedUpstream& upstream, const resilience::CircuitBreaker::Transition& change,
+  void on_transition(const upstream::SharedUpstream& upstream,
+                     const resilience::CircuitBreaker::Transition& change,
                      const std::vector<std::string>& failed);
   void read_connections(metrics::Sink& sink) const;
 

@@ -42,7 +42,8 @@ void WorkerCore::accept_from(io::Listener& listener) {
     const base::IpAddress peer = (*accepted)->peer().ip;
     if (options_.addresses != nullptr && plan.config.limits.connections_per_address) {
       const auto& trusted = plan.config.trusted_proxies.cidrs;
-      const bool exempt = std::any_of(trusted.begin(), trusted.end(), [&](const auto& c) { return c.contains(peer); });
+      const bool exempt =
+          std::any_of(trusted.begin(), trusted.end(), [&](const auto& c) { return c.contains(peer); });
       const std::uint32_t limit = exempt ? UINT32_MAX : *plan.config.limits.connections_per_address;
       if (!options_.addresses->enter(peer, limit)) {
         refused_.fetch_add(1, std::memory_order_relaxed);

@@ -20,8 +20,8 @@
 namespace weir::server {
 
 struct CoreOptions {
-  bool observed = true;                 // requests appear in log and metrics; the admin's do not
-  AddressTable* addresses = nullptr;    // counts connections by address; null: no limit
+  bool observed = true;               // requests appear in log and metrics; the admin's do not
+  AddressTable* addresses = nullptr;  // counts connections by address; null: no limit
 };
 
 class WorkerCore final : private io::AcceptSink, private async::Timer {

@@ -43,7 +43,9 @@ class BodyWindow {
   // The peer ended its side.
   State end_of_input();
 
-  std::string_view payload() const noexcept { return {base() + payload_begin_, payload_end_ - payload_begin_}; }
+  std::string_view payload() const noexcept {
+    return {base() + payload_begin_, payload_end_ - payload_begin_};
+  }
   void consume(std::size_t n) noexcept { payload_begin_ += n; }
 
   State state() const noexcept { return state_; }

@@ -5,8 +5,8 @@
 
 namespace weir::upstream {
 
-void Call::start(std::unique_ptr<Connection> connection, http::Method method, std::string head, http::BodyKind kind,
-                 std::uint64_t length, const Timeouts& timeouts, TimePoint now) {
+void Call::start(std::unique_ptr<Connection> connection, http::Method method, std::string head,
+                 http::BodyKind kind, std::uint64_t length, const Timeouts& timeouts, TimePoint now) {
   reset();
   connection_ = std::move(connection);
   reused_ = connected_ = connection_->reused();

@@ -37,26 +37,27 @@ namespace weir::upstream {
 
 struct Timeouts {
   Duration connect = std::chrono::seconds{1};
-  Duration first_byte = std::chrono::seconds{15};  // from the end of the request to the first byte of the answer
-  Duration idle = std::chrono::seconds{60};        // between bytes, either way
+  Duration first_byte =
+      std::chrono::seconds{15};              // from the end of the request to the first byte of the answer
+  Duration idle = std::chrono::seconds{60};  // between bytes, either way
 };
 
 enum class CallFailure : std::uint8_t {
   none,
-  connect_failed,      // refused, unreachable, no descriptor
+  connect_failed,  // refused, unreachable, no descriptor
   connect_timed_out,
   first_byte_timed_out,
   idle_timed_out,
-  broken,              // reset or closed before the answer was complete
-  malformed,           // the answer is not HTTP; fault() says why
+  broken,     // reset or closed before the answer was complete
+  malformed,  // the answer is not HTTP; fault() says why
 };
 
 class Call {
  public:
   explicit Call(io::BufferPool& buffers) : buffer_(buffers) {}
 
-  void start(std::unique_ptr<Connection> connection, http::Method method, std::string head, http::BodyKind kind,
-             std::uint64_t length, const Timeouts& timeouts, TimePoint now);
+  void start(std::unique_ptr<Connection> connection, http::Method method, std::string head,
+             http::BodyKind kind, std::uint64_t length, const Timeouts& timeouts, TimePoint now);
   bool active() const noexcept { return connection_ != nullptr; }
   void watch(io::EventSink* sink) noexcept {
     if (connection_ != nullptr) connection_->stream().watch(sink);

@@ -26,8 +26,8 @@ void Connection::on_event(io::Stream&, unsigned events) noexcept {
   if ((events & (io::kReadable | io::kHangup | io::kBroken)) != 0) pool_.drop_idle(*this);
 }
 
-EndpointPool::EndpointPool(io::Reactor& reactor, io::Resolver& resolver, async::Scope& background, std::string host,
-                           std::uint16_t port, const PoolOptions& options)
+EndpointPool::EndpointPool(io::Reactor& reactor, io::Resolver& resolver, async::Scope& background,
+                           std::string host, std::uint16_t port, const PoolOptions& options)
     : reactor_(reactor),
       resolver_(resolver),
       background_(background),
@@ -83,7 +83,8 @@ void EndpointPool::drop_idle(Connection& connection) noexcept {
 
 void EndpointPool::on_timer() noexcept {
   const TimePoint now = reactor_.now();
-  while (!idle_list_.empty() && idle_list_.back().idle_since_ + options_.idle_for <= now) drop_idle(idle_list_.back());
+  while (!idle_list_.empty() && idle_list_.back().idle_since_ + options_.idle_for <= now)
+    drop_idle(idle_list_.back());
   if (!idle_list_.empty()) reactor_.arm(*this, idle_list_.back().idle_since_ + options_.idle_for);
 }
 
@@ -105,7 +106,8 @@ async::Task<Result<void>> EndpointPool::resolve(Deadline deadline) {
 }
 
 async::Task<void> EndpointPool::refresh() {
-  Result<io::Resolved> answer = co_await resolver_.resolve(host_, Deadline::after(reactor_.now(), kRefreshTimeout));
+  Result<io::Resolved> answer =
+      co_await resolver_.resolve(host_, Deadline::after(reactor_.now(), kRefreshTimeout));
   if (answer)
     keep(*answer);
   else

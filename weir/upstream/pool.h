@@ -56,9 +56,9 @@ class Connection final : public async::Pooled, public base::ListNode<>, public i
 };
 
 struct PoolOptions {
-  std::size_t idle_max = 256;                      // a worker and endpoint
-  Duration idle_for = std::chrono::seconds{30};    // below the keep-alive of most origins
-  Duration age_max = std::chrono::minutes{10};     // so that a moved service is found again
+  std::size_t idle_max = 256;                    // a worker and endpoint
+  Duration idle_for = std::chrono::seconds{30};  // below the keep-alive of most origins
+  Duration age_max = std::chrono::minutes{10};   // so that a moved service is found again
 };
 
 class EndpointPool final : private async::Timer {

@@ -7,14 +7,16 @@ int main() {
   using namespace weir;
   upstream::UpstreamOptions options;
   options.name = "orders";
-  options.endpoints = {{.url = "http://10.0.0.1", .host = "10.0.0.1"}, {.url = "http://10.0.0.2", .host = "10.0.0.2"}};
+  options.endpoints = {{.url = "http://10.0.0.1", .host = "10.0.0.1"},
+                       {.url = "http://10.0.0.2", .host = "10.0.0.2"}};
 
   io::SimulatedReactor reactor(io::SimulationOptions{});
   io::TableResolver names;
   async::Scope background;
   upstream::EndpointPool one(reactor, names, background, "10.0.0.1", 80);
   upstream::EndpointPool two(reactor, names, background, "10.0.0.2", 80);
-  auto shared = std::make_shared<upstream::SharedUpstream>("orders", resilience::CircuitBreaker::Options{}, nullptr);
+  auto shared =
+      std::make_shared<upstream::SharedUpstream>("orders", resilience::CircuitBreaker::Options{}, nullptr);
 
   upstream::WorkerUpstream orders(options, shared, {&one, &two});
   base::Random random(1);

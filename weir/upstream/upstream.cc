@@ -10,7 +10,9 @@ SharedUpstream::SharedUpstream(std::string name, const resilience::CircuitBreake
                                OnTransition on_transition)
     : name_(std::move(name)),
       on_transition_(std::move(on_transition)),
-      breaker_(breaker, [this](const resilience::CircuitBreaker::Transition& change) { this->on_transition(change); }) {}
+      breaker_(breaker, [this](const resilience::CircuitBreaker::Transition& change) {
+        this->on_transition(change);
+      }) {}
 
 void SharedUpstream::note_failure(std::string_view request_id, std::string_view why) {
   const std::lock_guard lock(mutex_);
@@ -40,7 +42,8 @@ WorkerUpstream::WorkerUpstream(UpstreamOptions options, std::shared_ptr<SharedUp
     endpoint.options = options_.endpoints[i];
     endpoint.pool = pools[i];
     endpoints_.push_back(std::move(endpoint));
-    by_weight_.insert(by_weight_.end(), options_.endpoints[i].weight / divisor, static_cast<std::uint32_t>(i));
+    by_weight_.insert(by_weight_.end(), options_.endpoints[i].weight / divisor,
+                      static_cast<std::uint32_t>(i));
   }
 }
 

@@ -47,10 +47,12 @@ struct UpstreamOptions {
 class SharedUpstream {
  public:
   // What a breaker's change of state looks like from outside, with the ids of the requests that led to an opening.
-  using OnTransition = std::function<void(const SharedUpstream& upstream, const resilience::CircuitBreaker::Transition& change,
-                                          const std::vector<std::string>& failed_requests)>;
+  using OnTransition =
+      std::function<void(const SharedUpstream& upstream, const resilience::CircuitBreaker::Transition& change,
+                         const std::vector<std::string>& failed_requests)>;
 
-  SharedUpstream(std::string name, const resilience::CircuitBreaker::Options& breaker, OnTransition on_transition);
+  SharedUpstream(std::string name, const resilience::CircuitBreaker::Options& breaker,
+                 OnTransition on_transition);
   SharedUpstream(const SharedUpstream&) = delete;
   SharedUpstream& operator=(const SharedUpstream&) = delete;
 
@@ -83,7 +85,8 @@ class WorkerUpstream {
     std::int64_t turn = 0;         // smooth weighted round robin
   };
 
-  WorkerUpstream(UpstreamOptions options, std::shared_ptr<SharedUpstream> shared, std::vector<EndpointPool*> pools);
+  WorkerUpstream(UpstreamOptions options, std::shared_ptr<SharedUpstream> shared,
+                 std::vector<EndpointPool*> pools);
 
   const UpstreamOptions& options() const noexcept { return options_; }
   SharedUpstream& shared() noexcept { return *shared_; }
@@ -95,7 +98,8 @@ class WorkerUpstream {
   UpstreamOptions options_;
   std::shared_ptr<SharedUpstream> shared_;
   std::vector<Endpoint> endpoints_;
-  std::vector<std::uint32_t> by_weight_;  // endpoint indexes, each as often as its weight (scaled), for fair random draws
+  std::vector<std::uint32_t>
+      by_weight_;  // endpoint indexes, each as often as its weight (scaled), for fair random draws
 };
 
 }  // namespace weir::upstream

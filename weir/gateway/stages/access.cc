@@ -20,7 +20,8 @@ std::span<const Problem> AccessStage::refusals() const noexcept {
 }
 
 Verdict AccessStage::admit(Exchange& exchange) {
-  const bool allowed = !contains(deny_, exchange.client) && (allow_.empty() || contains(allow_, exchange.client));
+  const bool allowed =
+      !contains(deny_, exchange.client) && (allow_.empty() || contains(allow_, exchange.client));
   if (allowed) return Verdict::proceed;
   exchange.refuse(name(), Problem::forbidden);
   return Verdict::refuse;

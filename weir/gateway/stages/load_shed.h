@@ -14,7 +14,8 @@ namespace weir::gateway {
 
 class LoadShedStage final : public Stage {
  public:
-  LoadShedStage(std::shared_ptr<resilience::LoadShedder> shedder, Slot<resilience::LoadShedder::Permit> permit)
+  LoadShedStage(std::shared_ptr<resilience::LoadShedder> shedder,
+                Slot<resilience::LoadShedder::Permit> permit)
       : shedder_(std::move(shedder)), permit_(permit) {}
   std::string_view name() const noexcept override { return "load_shed"; }
   std::span<const Problem> refusals() const noexcept override;

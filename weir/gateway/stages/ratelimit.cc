@@ -55,15 +55,27 @@ RateLimitStage::Key RateLimitStage::part_of(Exchange& exchange, const config::Ke
                                             std::string_view* text) const {
   using Kind = config::KeyPart::Kind;
   switch (part.kind) {
-    case Kind::global: *text = "*"; break;
-    case Kind::client_ip: *text = ip_key(exchange); break;
+    case Kind::global:
+      *text = "*";
+      break;
+    case Kind::client_ip:
+      *text = ip_key(exchange);
+      break;
     case Kind::header:
       if (const http::Field* field = exchange.request.fields.find(part.name)) *text = field->value;
       break;
-    case Kind::cookie: *text = cookie(exchange.request.fields, part.name); break;
-    case Kind::query: *text = http::query_parameter(exchange.request.query, part.name).value_or(""); break;
-    case Kind::path: *text = exchange.path; break;
-    case Kind::method: *text = exchange.request.method_text; break;
+    case Kind::cookie:
+      *text = cookie(exchange.request.fields, part.name);
+      break;
+    case Kind::query:
+      *text = http::query_parameter(exchange.request.query, part.name).value_or("");
+      break;
+    case Kind::path:
+      *text = exchange.path;
+      break;
+    case Kind::method:
+      *text = exchange.request.method_text;
+      break;
     case Kind::host: {
       char* lower = exchange.arena.allocate(exchange.request.authority.size());
       for (std::size_t i = 0; i < exchange.request.authority.size(); ++i)
@@ -71,12 +83,15 @@ RateLimitStage::Key RateLimitStage::part_of(Exchange& exchange, const config::Ke
       *text = {lower, exchange.request.authority.size()};
       break;
     }
-    case Kind::route: *text = route_; break;
+    case Kind::route:
+      *text = route_;
+      break;
   }
   return text->empty() ? Key::missing : Key::present;
 }
 
-RateLimitStage::Key RateLimitStage::key_of(Exchange& exchange, const Limit& limit, std::string_view* key) const {
+RateLimitStage::Key RateLimitStage::key_of(Exchange& exchange, const Limit& limit,
+                                           std::string_view* key) const {
   if (limit.options.key.size() == 1) return part_of(exchange, limit.options.key.front(), key);
   std::string joined;
   for (const config::KeyPart& part : limit.options.key) {
@@ -133,7 +148,8 @@ void RateLimitStage::describe(Exchange& exchange, std::span<const ratelimit::Lim
     char* at = std::to_chars(text.data(), text.data() + 20, decision.remaining).ptr;
     if (decision.next_after > Duration::zero()) {
       at = std::copy_n(";t=", 3, at);
-      at = std::to_chars(at, at + 20, std::chrono::ceil<std::chrono::seconds>(decision.next_after).count()).ptr;
+      at = std::to_chars(at, at + 20, std::chrono::ceil<std::chrono::seconds>(decision.next_after).count())
+               .ptr;
     }
     const std::string_view numbers(text.data(), static_cast<std::size_t>(at - text.data()));
     exchange.add_answer_field("RateLimit-Policy", policy_field_, http::Name::ratelimit_policy);

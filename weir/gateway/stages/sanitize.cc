@@ -11,9 +11,9 @@ namespace {
 // Written by weir alone, whoever asks.
 constexpr std::array<std::string_view, 4> kOwned{"x-passport", "x-proxy-state", "x-experiments", "x-flags"};
 // Rebuilt by weir; a spelling that only some servers fold into the real one ("X_Forwarded_For") must not survive.
-constexpr std::array<std::string_view, 9> kRebuilt{"forwarded",        "x-forwarded-for",    "x-forwarded-host",
-                                                   "x-forwarded-proto", "x-forwarded-port",   "x-forwarded-prefix",
-                                                   "x-real-ip",         "x-request-id",       "traceparent"};
+constexpr std::array<std::string_view, 9> kRebuilt{
+    "forwarded",          "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port",
+    "x-forwarded-prefix", "x-real-ip",       "x-request-id",     "traceparent"};
 
 // Servers that turn fields into environment variables (CGI, WSGI, Rack) read `_` and `.` as `-`.
 bool folds_to(std::string_view name, std::string_view owned) {
@@ -31,7 +31,8 @@ bool is_foreign_spelling(const http::Field& field) {
   const char first = base::ascii_lower(field.name.front());
   if (first != 'x' && first != 'f' && first != 't') return false;
   const auto folds = [&](std::string_view owned) { return folds_to(field.name, owned); };
-  return std::any_of(kOwned.begin(), kOwned.end(), folds) || std::any_of(kRebuilt.begin(), kRebuilt.end(), folds);
+  return std::any_of(kOwned.begin(), kOwned.end(), folds) ||
+         std::any_of(kRebuilt.begin(), kRebuilt.end(), folds);
 }
 
 bool is_forwarding(http::Name name) {
@@ -42,8 +43,10 @@ bool is_forwarding(http::Name name) {
     case http::Name::x_forwarded_proto:
     case http::Name::x_forwarded_port:
     case http::Name::x_forwarded_prefix:
-    case http::Name::x_real_ip: return true;
-    default: return false;
+    case http::Name::x_real_ip:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -75,7 +78,8 @@ std::string_view forwarded_element(Exchange& exchange, std::string_view host, st
 void find_client(Exchange& exchange) {
   const config::TrustedProxies& trusted = exchange.plan->plan->config.trusted_proxies;
   const auto trusts = [&](const base::IpAddress& ip) {
-    return std::any_of(trusted.cidrs.begin(), trusted.cidrs.end(), [&](const base::Cidr& c) { return c.contains(ip); });
+    return std::any_of(trusted.cidrs.begin(), trusted.cidrs.end(),
+                       [&](const base::Cidr& c) { return c.contains(ip); });
   };
   exchange.client = exchange.peer;
   exchange.peer_trusted = trusts(exchange.peer);
@@ -85,7 +89,8 @@ void find_client(Exchange& exchange) {
   std::string_view list = joined(exchange, http::Name::x_forwarded_for);
   for (std::uint32_t hop = 0; hop < trusted.hops && !list.empty(); ++hop) {
     const std::size_t comma = list.rfind(',');
-    const std::string_view entry = base::trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
+    const std::string_view entry =
+        base::trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
     list = comma == std::string_view::npos ? std::string_view{} : list.substr(0, comma);
     const Result<base::IpAddress> ip = base::IpAddress::parse(entry);
     if (!ip) return;  // not an address: the last one that was stands
@@ -105,17 +110,21 @@ Verdict SanitizeStage::admit(Exchange& exchange) {
   fields.remove_if([&](const http::Field& field) {
     if (is_foreign_spelling(field)) return true;
     if (!is_forwarding(field.id)) return false;
-    const bool passes_through = field.id == http::Name::x_forwarded_port || field.id == http::Name::x_forwarded_prefix ||
+    const bool passes_through = field.id == http::Name::x_forwarded_port ||
+                                field.id == http::Name::x_forwarded_prefix ||
                                 field.id == http::Name::x_real_ip;
     return !(keep && passes_through);
   });
 
   const std::string_view proto = exchange.secure ? "https" : "http";
   const std::string_view host = exchange.request.authority;
-  fields.add({"X-Forwarded-For", joined_with(exchange, seen_for, exchange.peer_text), http::Name::x_forwarded_for, false});
-  fields.add({"X-Forwarded-Proto", seen_proto.empty() ? proto : seen_proto, http::Name::x_forwarded_proto, false});
+  fields.add({"X-Forwarded-For", joined_with(exchange, seen_for, exchange.peer_text),
+              http::Name::x_forwarded_for, false});
+  fields.add(
+      {"X-Forwarded-Proto", seen_proto.empty() ? proto : seen_proto, http::Name::x_forwarded_proto, false});
   if (!host.empty() || !seen_host.empty())
-    fields.add({"X-Forwarded-Host", seen_host.empty() ? host : seen_host, http::Name::x_forwarded_host, false});
+    fields.add(
+        {"X-Forwarded-Host", seen_host.empty() ? host : seen_host, http::Name::x_forwarded_host, false});
   fields.add({"Forwarded", joined_with(exchange, seen_forwarded, forwarded_element(exchange, host, proto)),
               http::Name::forwarded, false});
   return Verdict::proceed;

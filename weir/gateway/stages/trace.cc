@@ -53,7 +53,8 @@ std::string_view new_uuid7(Exchange& exchange) {
 constexpr std::size_t kTraceparentSize = 55;  // "00-" 32 "-" 16 "-" 2
 
 bool all_lower_hex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return base::is_digit(c) || (c >= 'a' && c <= 'f'); });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return base::is_digit(c) || (c >= 'a' && c <= 'f'); });
 }
 
 bool all_zero(std::string_view text) { return text.find_first_not_of('0') == std::string_view::npos; }

@@ -25,8 +25,9 @@ async::Task<void> ProxyTerminal::serve(Exchange& exchange) {
   if (admitted) {
     do {
       if (relay.needs_address()) {
-        const Deadline deadline = Deadline::after(exchange.worker.reactor.now(),
-                                                  exchange.plan->plan->upstreams[upstream_].options.timeouts.connect);
+        const Deadline deadline =
+            Deadline::after(exchange.worker.reactor.now(),
+                            exchange.plan->plan->upstreams[upstream_].options.timeouts.connect);
         const Result<void> resolved = co_await relay.pool().resolve(deadline);
         if (!resolved) {
           relay.address_failed();

@@ -11,20 +11,24 @@ namespace {
 resilience::FailureKind kind_of(upstream::CallFailure failure) {
   switch (failure) {
     case upstream::CallFailure::connect_failed:
-    case upstream::CallFailure::connect_timed_out: return resilience::FailureKind::connect;
+    case upstream::CallFailure::connect_timed_out:
+      return resilience::FailureKind::connect;
     case upstream::CallFailure::first_byte_timed_out:
-    case upstream::CallFailure::idle_timed_out: return resilience::FailureKind::timeout;
-    case upstream::CallFailure::malformed: return resilience::FailureKind::malformed;
+    case upstream::CallFailure::idle_timed_out:
+      return resilience::FailureKind::timeout;
+    case upstream::CallFailure::malformed:
+      return resilience::FailureKind::malformed;
     case upstream::CallFailure::none:
-    case upstream::CallFailure::broken: break;
+    case upstream::CallFailure::broken:
+      break;
   }
   return resilience::FailureKind::reset;
 }
 
 // Fields of the request that weir renders by itself.
 bool is_rendered(http::Name name) {
-  return name == http::Name::host || name == http::Name::content_length || name == http::Name::transfer_encoding ||
-         name == http::Name::expect;
+  return name == http::Name::host || name == http::Name::content_length ||
+         name == http::Name::transfer_encoding || name == http::Name::expect;
 }
 
 // Of the answer: framing is the transport's.
@@ -33,8 +37,10 @@ bool is_framing(http::Name name) {
 }
 
 bool edited(const config::HeaderEdit& edit, std::string_view name) {
-  return std::any_of(edit.remove.begin(), edit.remove.end(), [&](const auto& n) { return base::iequals(n, name); }) ||
-         std::any_of(edit.set.begin(), edit.set.end(), [&](const auto& s) { return base::iequals(s.first, name); });
+  return std::any_of(edit.remove.begin(), edit.remove.end(),
+                     [&](const auto& n) { return base::iequals(n, name); }) ||
+         std::any_of(edit.set.begin(), edit.set.end(),
+                     [&](const auto& s) { return base::iequals(s.first, name); });
 }
 
 }  // namespace
@@ -84,8 +90,10 @@ bool Relay::start() {
   if (connection == nullptr) {
     Result<std::unique_ptr<upstream::Connection>> made = endpoint_->pool->connect(address_tries_++);
     if (!made) {
-      const bool ours = made.error().code == ErrorCode::out_of_descriptors || made.error().code == ErrorCode::out_of_memory;
-      upstream_failed(ours ? Problem::overloaded : Problem::upstream_unreachable, to_string(made.error().code),
+      const bool ours =
+          made.error().code == ErrorCode::out_of_descriptors || made.error().code == ErrorCode::out_of_memory;
+      upstream_failed(ours ? Problem::overloaded : Problem::upstream_unreachable,
+                      to_string(made.error().code),
                       target_.options().failure_on.classify_error(made.error()));
       return false;
     }
@@ -99,10 +107,12 @@ bool Relay::start() {
   const http::RequestHead& request = exchange_.request;
   http::BodyKind kind = request.body;
   std::uint64_t length = request.content_length;
-  if (whole_body_ && kind != http::BodyKind::none) kind = http::BodyKind::length, length = exchange_.body.size();
+  if (whole_body_ && kind != http::BodyKind::none)
+    kind = http::BodyKind::length, length = exchange_.body.size();
   http::append_framing(head, kind, length);
   http::end_head(head);
-  call_->start(std::move(connection), request.method, std::move(head), kind, length, target_.options().timeouts, now());
+  call_->start(std::move(connection), request.method, std::move(head), kind, length,
+               target_.options().timeouts, now());
   call_->watch(exchange_.waiter);
   return true;
 }
@@ -140,7 +150,9 @@ void Relay::render_request(std::string& head) {
       http::append_field(head, "Host", host);
       break;
     }
-    case config::Upstream::Host::name: http::append_field(head, "Host", plan_.host_name); break;
+    case config::Upstream::Host::name:
+      http::append_field(head, "Host", plan_.host_name);
+      break;
   }
   const bool edits = !edit.remove.empty() || !edit.set.empty();
   for (const http::Field& field : request.fields) {
@@ -216,15 +228,16 @@ bool Relay::pull_answer() {
     const upstream::CallFailure failure = call_->failure();
     retry_ = failure == upstream::CallFailure::broken && call_->reused() && !call_->any_byte_received() &&
              whole_body_ && (http::is_idempotent(exchange_.request.method) || !call_->any_byte_sent());
-    const bool next_address = failure == upstream::CallFailure::connect_failed &&
-                              address_tries_ < endpoint_->pool->addresses();
+    const bool next_address =
+        failure == upstream::CallFailure::connect_failed && address_tries_ < endpoint_->pool->addresses();
     if (retry_ || next_address) {
       fresh_only_ = retry_ = done_ = upstream_done_ = true;
       return true;
     }
     const std::string_view detail =
         failure == upstream::CallFailure::malformed ? call_->fault().what : to_string(call_->error());
-    upstream_failed(problem_of(failure), detail, target_.options().failure_on.classify_kind(kind_of(failure)));
+    upstream_failed(problem_of(failure), detail,
+                    target_.options().failure_on.classify_kind(kind_of(failure)));
     return true;
   }
   if (call_->head_ready() && !client.answer_started()) start_answer();
@@ -233,7 +246,8 @@ bool Relay::pull_answer() {
     return true;
   }
   // The client does not keep up and the buffer is full: a larger one, so that upstream, ticket and place come free.
-  if (!moved && call_->head_ready() && client.write_blocked() && call_->make_room()) moved = call_->pull(now());
+  if (!moved && call_->head_ready() && client.write_blocked() && call_->make_room())
+    moved = call_->pull(now());
   if (call_->complete()) upstream_complete();
   return moved;
 }
@@ -310,7 +324,8 @@ void Relay::woke(io::Wake wake) {
   if (watch_.gone()) return client_left();
   if (exchange_.deadline.expired(now())) {
     const bool own_limit = target_.options().total.has_value();
-    return upstream_failed(own_limit ? Problem::upstream_timeout : Problem::deadline_exceeded, "the time is used up",
+    return upstream_failed(own_limit ? Problem::upstream_timeout : Problem::deadline_exceeded,
+                           "the time is used up",
                            target_.options().failure_on.classify_kind(resilience::FailureKind::timeout));
   }
   if (waited_for_body && watch_.read_stalled()) {
@@ -358,8 +373,8 @@ void Relay::finish_call(resilience::Outcome outcome) {
   if (ticket_) {
     if (outcome == resilience::Outcome::failure)
       target_.shared().note_failure(exchange_.id, status != 0 && call_->complete() ? std::to_string(status)
-                                                  : call_ != nullptr            ? std::string(to_string(call_->error()))
-                                                                                : std::string("unresolved"));
+                                                  : call_ != nullptr ? std::string(to_string(call_->error()))
+                                                                     : std::string("unresolved"));
     resilience::CircuitBreaker::Detail detail;
     detail.tag = 1;
     ticket_->settle(outcome, now(), detail);

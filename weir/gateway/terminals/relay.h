@@ -41,7 +41,9 @@ class Relay {
   // The call failed in a way that allows to try again; start() is next.
   bool retry();
   // The upstream failed before an answer was begun: the refusal is in the exchange.
-  bool must_refuse() const noexcept { return exchange_.own.status != 0 && !exchange_.downstream->answer_started(); }
+  bool must_refuse() const noexcept {
+    return exchange_.own.status != 0 && !exchange_.downstream->answer_started();
+  }
 
  private:
   bool push_request();
@@ -68,12 +70,12 @@ class Relay {
   upstream::WorkerUpstream::Endpoint* endpoint_ = nullptr;
   std::unique_ptr<upstream::Call> call_;
   TimePoint call_started_{};
-  std::size_t body_sent_ = 0;       // of exchange.body
+  std::size_t body_sent_ = 0;  // of exchange.body
   std::size_t address_tries_ = 0;
-  bool counted_ = false;            // endpoint_->in_flight includes this exchange
-  bool whole_body_ = false;         // the request's body is all in exchange.body
-  bool upstream_done_ = false;      // answer complete, failed or abandoned; places are given back
-  bool fresh_only_ = false;         // do not take an idle connection again
+  bool counted_ = false;        // endpoint_->in_flight includes this exchange
+  bool whole_body_ = false;     // the request's body is all in exchange.body
+  bool upstream_done_ = false;  // answer complete, failed or abandoned; places are given back
+  bool fresh_only_ = false;     // do not take an idle connection again
   bool retry_ = false;
   bool done_ = false;
 };
