@@ -106,7 +106,7 @@ Reply answer(std::string_view service, const Request& request) {
 
 std::string to_message(const Reply& reply, const Request& request) {
   const bool bodiless = reply.status == 204 || reply.status == 304;  // RFC 9110 15.3.5, 15.4.5
-  std::string out;
+  http::HeadBuffer out;
   http::append_status_line(out, reply.status);
   if (!request.keep_alive) http::append_field(out, "connection", "close");
   if (!bodiless) {
@@ -114,8 +114,8 @@ std::string to_message(const Reply& reply, const Request& request) {
     http::append_framing(out, http::BodyKind::length, reply.body.size());
   }
   http::end_head(out);
-  if (!bodiless && !request.head_only) out += reply.body;
-  return out;
+  if (!bodiless && !request.head_only) out.append(reply.body);
+  return std::string(out.view());
 }
 
 }  // namespace weir::examples

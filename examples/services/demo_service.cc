@@ -53,11 +53,11 @@ class Connection {
       parsed = parser.parse(buffer_.bytes(), head);
     }
     if (parsed == http::Parse::error) {
-      std::string refusal;
+      http::HeadBuffer refusal;
       http::append_status_line(refusal, parser.fault().status);
       http::append_framing(refusal, http::BodyKind::length, 0);
       http::end_head(refusal);
-      co_await write(std::move(refusal));
+      co_await write(std::string(refusal.view()));
       co_return false;
     }
     const Request request(head);  // a copy: the head's views end when the buffer moves on

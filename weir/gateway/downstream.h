@@ -19,7 +19,8 @@ namespace weir::gateway {
 struct AnswerHead {
   int status = 200;
   std::string_view reason;  // "" for the registered phrase
-  http::Fields fields;      // without framing and connection fields: those are the transport's
+  // Fields that are hop-by-hop or framing are not sent, whoever put them here: those are the transport's.
+  http::Fields fields;
   http::BodyKind body = http::BodyKind::none;  // until_close when the length is not known
   std::uint64_t content_length = 0;            // of the body, or what a HEAD or 304 answer says about it
   bool says_length = false;                    // body none, but Content-Length is to be said

@@ -39,7 +39,7 @@ constexpr std::string_view kResponse =
 
 // One request in, out and answered.
 void exchange(RequestParser& parser, RequestHead& request, ResponseParser& responses, ResponseHead& response,
-              std::string& scratch, std::string& out) {
+              std::string& scratch, HeadBuffer& out) {
   parser.reset();
   ASSERT_EQ(parser.parse(kRequest.substr(0, 40), request), Parse::need_more);
   ASSERT_EQ(parser.parse(kRequest, request), Parse::done);
@@ -85,7 +85,7 @@ TEST(Allocation, NoneAfterTheFirstMessages) {
   ResponseParser responses;
   ResponseHead response;
   std::string scratch;
-  std::string out;
+  HeadBuffer out;
   for (int i = 0; i < 3; ++i) exchange(parser, request, responses, response, scratch, out);
   const std::size_t before = allocations;
   for (int i = 0; i < 1000; ++i) exchange(parser, request, responses, response, scratch, out);

@@ -122,7 +122,7 @@ std::string spell(base::Random& random, const Meaning& meaning, bool request) {
 // Bytes that leave through an encoder whose writes take what they take.
 class Wire {
  public:
-  Wire(base::Random& random, BodyKind kind, std::uint64_t length, std::string head) : random_(random) {
+  Wire(base::Random& random, BodyKind kind, std::uint64_t length, HeadBuffer head) : random_(random) {
     encoder_.start(kind, length, std::move(head));
   }
   void send(std::string_view payload, bool last) {
@@ -159,7 +159,7 @@ std::string forward(base::Random& random, Parser& parser, Head& head, const std:
     verdict = parser.parse(buffer, head);
   }
   if (verdict != Parse::done) return why = parser.fault().what, "";
-  std::string out;
+  HeadBuffer out;
   if constexpr (std::is_same_v<Head, RequestHead>)
     append_request_line(out, head.method_text, head.path, head.query, head.has_query);
   else

@@ -1,5 +1,6 @@
 // What a message costs in http alone. BM_ParseTenHeaders is the figure that the README and design speak of;
 // the benchmarks with a size must grow in proportion to it (the last lines print the fitted order).
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -175,7 +176,7 @@ void BM_WriteHead(benchmark::State& state) {
   RequestParser parser;
   RequestHead head;
   parser.parse(kTenHeaders, head);
-  std::string out;
+  HeadBuffer out;
   for (auto _ : state) {
     out.clear();
     append_request_line(out, head.method_text, head.path, head.query, head.has_query);
@@ -192,11 +193,12 @@ BENCHMARK(BM_WriteHead);
 // Head and a chunk, gathered and written whole.
 void BM_EncodeChunk(benchmark::State& state) {
   const std::string payload(200, 'x');
-  std::string head(300, 'h');
+  HeadBuffer head;
   iovec pieces[BodyEncoder::kPieces];
   BodyEncoder encoder;
   for (auto _ : state) {
-    head.resize(300);
+    head.clear();
+    std::memset(head.extend(300), 'h', 300);
     encoder.start(BodyKind::chunked, 0, std::move(head));
     const std::size_t n = encoder.gather(payload, true, pieces);
     std::size_t bytes = 0;

@@ -37,6 +37,10 @@ enum class Version : std::uint8_t { need_more, one_0, one_1, malformed, unsuppor
 Version version_of(std::string_view bytes, char follows) noexcept {
   constexpr std::string_view kShape = "HTTP/0.0";
   static_assert(kShape.size() == kVersionSize);
+  if (bytes.size() > kVersionSize && bytes[kVersionSize] == follows && bytes.starts_with("HTTP/1.")) {
+    if (bytes[7] == '1') return Version::one_1;
+    if (bytes[7] == '0') return Version::one_0;
+  }
   for (std::size_t i = 0; i <= kVersionSize; ++i) {
     if (i == bytes.size()) return Version::need_more;
     const char c = bytes[i];

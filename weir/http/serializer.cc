@@ -7,12 +7,16 @@
 //   (2) The tail of a chunk is a prefix of "\r\n0\r\n\r\n": 2 bytes between chunks, all 7 at the end. A write
 //       may stop inside it, and `last` may come later: the sent part is a prefix of both.
 //   (3) CRLF goes out with its chunk, never with the next one: an event stream's reader is not kept waiting.
+//   (4) A whole body of at most kJoinMax bytes is copied behind its head while the head is unsent, and counts as used
+//       with the first write: its bytes need not stay.
 //
 // gather() and wrote() are O(1) and allocate nothing. serializer_test.cc cuts every stream at every byte.
 #include "weir/http/serializer.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstring>
 #include <utility>
 
 #include "weir/base/check.h"
@@ -30,59 +34,117 @@ bool is_token(std::string_view text) noexcept {
   return !text.empty() && internal::skip(text.data(), end, internal::kTokenChar) == end;
 }
 
-void append_request_line(std::string& out, std::string_view method, std::string_view path,
+namespace {
+
+// A text of N to 2 N bytes, as its first and its last N.
+template <std::size_t N>
+void copy_ends(char* to, std::string_view text) noexcept {
+  std::array<char, N> head;
+  std::array<char, N> tail;
+  std::memcpy(head.data(), text.data(), N);
+  std::memcpy(tail.data(), text.data() + text.size() - N, N);
+  std::memcpy(to, head.data(), N);
+  std::memcpy(to + text.size() - N, tail.data(), N);
+}
+
+// Copies and says where the copy ends. Most texts of a head are short: two overlapping words instead of a call.
+char* put(char* to, std::string_view text) noexcept {
+  const std::size_t n = text.size();
+  if (n > 32) {
+    std::memcpy(to, text.data(), n);
+  } else if (n >= 16) {
+    copy_ends<16>(to, text);
+  } else if (n >= 8) {
+    copy_ends<8>(to, text);
+  } else if (n >= 4) {
+    copy_ends<4>(to, text);
+  } else if (n > 0) {
+    to[0] = text[0], to[n / 2] = text[n / 2], to[n - 1] = text[n - 1];
+  }
+  return to + n;
+}
+
+}  // namespace
+
+void HeadBuffer::append(std::string_view text) {
+  if (!text.empty()) put(extend(text.size()), text);
+}
+
+void HeadBuffer::erase_front(std::size_t bytes) noexcept {
+  size_ -= bytes;
+  if (size_ > 0) std::memmove(data_.get(), data_.get() + bytes, size_);
+}
+
+// Doubling, from a size that most heads never leave.
+void HeadBuffer::grow(std::size_t bytes) {
+  constexpr std::size_t kFirst = 1024;
+  const std::size_t capacity = std::max({kFirst, 2 * capacity_, size_ + bytes});
+  std::unique_ptr<char[]> larger(new char[capacity]);
+  if (size_ > 0) std::memcpy(larger.get(), data_.get(), size_);
+  data_ = std::move(larger);
+  capacity_ = capacity;
+}
+
+void append_request_line(HeadBuffer& out, std::string_view method, std::string_view path,
                          std::string_view query, bool has_query) {
   WEIR_DCHECK(is_token(method) && !path.empty());
-  out.append(method);
-  out.push_back(' ');
-  out.append(path);
+  constexpr std::string_view kVersion = " HTTP/1.1\r\n";
+  char* at =
+      out.extend(method.size() + 1 + path.size() + (has_query ? 1 + query.size() : 0) + kVersion.size());
+  at = put(at, method);
+  *at++ = ' ';
+  at = put(at, path);
   if (has_query) {
-    out.push_back('?');
-    out.append(query);
+    *at++ = '?';
+    at = put(at, query);
   }
-  out.append(" HTTP/1.1\r\n");
+  put(at, kVersion);
 }
 
-void append_status_line(std::string& out, int status, std::string_view reason) {
+void append_status_line(HeadBuffer& out, int status, std::string_view reason) {
   WEIR_DCHECK(status >= 100 && status <= 999 && is_field_value(reason));
-  char line[] = "HTTP/1.1 000 ";
-  line[9] = static_cast<char>('0' + status / 100 % 10);
-  line[10] = static_cast<char>('0' + status / 10 % 10);
-  line[11] = static_cast<char>('0' + status % 10);
-  out.append(line, 13);
-  out.append(reason.empty() ? reason_phrase(status) : reason);
-  out.append("\r\n", 2);
+  constexpr std::string_view kVersion = "HTTP/1.1 ";
+  if (reason.empty()) reason = reason_phrase(status);
+  char* at = put(out.extend(kVersion.size() + 4 + reason.size() + 2), kVersion);
+  *at++ = static_cast<char>('0' + status / 100 % 10);
+  *at++ = static_cast<char>('0' + status / 10 % 10);
+  *at++ = static_cast<char>('0' + status % 10);
+  *at++ = ' ';
+  at = put(at, reason);
+  at[0] = '\r', at[1] = '\n';
 }
 
-void append_field(std::string& out, std::string_view name, std::string_view value) {
+void append_field(HeadBuffer& out, std::string_view name, std::string_view value) {
   WEIR_DCHECK(is_token(name) && is_field_value(value));
-  // One resize and plain copies have fewer instructions and take longer: resize writes zeros first
-  // (BM_WriteHead).
-  out.append(name);
-  out.append(": ", 2);
-  out.append(value);
-  out.append("\r\n", 2);
+  char* at = put(out.extend(name.size() + value.size() + 4), name);
+  at[0] = ':', at[1] = ' ';
+  at = put(at + 2, value);
+  at[0] = '\r', at[1] = '\n';
 }
 
-void append_field(std::string& out, std::string_view name, std::uint64_t value) {
+void append_field(HeadBuffer& out, std::string_view name, std::uint64_t value) {
   char digits[20];  // 2^64 - 1 has 20
   const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
   append_field(out, name, std::string_view(digits, static_cast<std::size_t>(end - digits)));
 }
 
-void append_framing(std::string& out, BodyKind kind, std::uint64_t content_length) {
+void append_framing(HeadBuffer& out, BodyKind kind, std::uint64_t content_length) {
   if (kind == BodyKind::length)
     append_field(out, "content-length", content_length);
   else if (kind == BodyKind::chunked)
-    out.append("transfer-encoding: chunked\r\n");
+    append_field(out, "transfer-encoding", "chunked");
 }
 
-void end_head(std::string& out) { out.append("\r\n", 2); }
+void end_head(HeadBuffer& out) {
+  char* at = out.extend(2);
+  at[0] = '\r', at[1] = '\n';
+}
 
 namespace {
 
 constexpr std::string_view kTail = "\r\n0\r\n\r\n";
 constexpr std::size_t kCrlf = 2;
+constexpr std::size_t kJoinMax = 1024;  // copying so much costs less than a second piece of a system call
 
 iovec piece_of(const char* data, std::size_t size) noexcept {
   return {const_cast<char*>(data), size};  // writev only reads
@@ -97,7 +159,7 @@ std::size_t take(std::size_t& bytes, std::size_t offered) noexcept {
 
 }  // namespace
 
-void BodyEncoder::start(BodyKind kind, std::uint64_t content_length, std::string head) {
+void BodyEncoder::start(BodyKind kind, std::uint64_t content_length, HeadBuffer head) {
   kind_ = kind;
   last_seen_ = chunk_open_ = finished_ = false;
   line_size_ = line_sent_ = 0;
@@ -105,7 +167,7 @@ void BodyEncoder::start(BodyKind kind, std::uint64_t content_length, std::string
   left_ = kind == BodyKind::length ? content_length : 0;
   chunk_left_ = 0;
   head_ = std::move(head);
-  head_sent_ = 0;
+  head_sent_ = joined_ = 0;
   offer_ = {};
   check_finished();
 }
@@ -137,15 +199,26 @@ void BodyEncoder::open_chunk(std::size_t size) noexcept {
   chunk_open_ = true;
 }
 
-std::size_t BodyEncoder::gather(std::string_view payload, bool last, iovec* pieces) noexcept {
+// (4). Only while no byte of the head has left: then nothing can have been offered as a piece of its own and taken in
+// part.
+void BodyEncoder::join(std::string_view payload) {
+  const bool whole = kind_ == BodyKind::length && payload.size() == left_ && payload.size() <= kJoinMax;
+  if (!whole || payload.empty() || head_sent_ != 0 || joined_ != 0 || head_.empty()) return;
+  head_.append(payload);
+  joined_ = payload.size();
+}
+
+std::size_t BodyEncoder::gather(std::string_view payload, bool last, iovec* pieces) {
   std::size_t n = 0;
   offer_ = {};
+  WEIR_CHECK(kind_ != BodyKind::none || payload.empty());
+  WEIR_CHECK(kind_ != BodyKind::length || (payload.size() <= left_ && (!last || payload.size() == left_)));
+  join(payload);
+  payload.remove_prefix(joined_);
   if (head_sent_ < head_.size()) {
     offer_.head = head_.size() - head_sent_;
     pieces[n++] = piece_of(head_.data() + head_sent_, offer_.head);
   }
-  WEIR_CHECK(kind_ != BodyKind::none || payload.empty());
-  WEIR_CHECK(kind_ != BodyKind::length || (payload.size() <= left_ && (!last || payload.size() == left_)));
 
   if (kind_ == BodyKind::chunked) {
     WEIR_CHECK(payload.empty() || tail_sent_ <= kCrlf);  // nothing follows the last chunk
@@ -178,15 +251,16 @@ std::size_t BodyEncoder::gather(std::string_view payload, bool last, iovec* piec
 std::size_t BodyEncoder::wrote(std::size_t bytes) noexcept {
   head_sent_ += take(bytes, offer_.head);
   line_sent_ = static_cast<std::uint8_t>(line_sent_ + take(bytes, offer_.line));
-  const std::size_t used = take(bytes, offer_.payload);
+  std::size_t used = take(bytes, offer_.payload);
   tail_sent_ = static_cast<std::uint8_t>(tail_sent_ + take(bytes, offer_.tail));
   WEIR_CHECK(bytes == 0);  // more than was offered
+  const bool all_payload = used == offer_.payload;
+  used += std::exchange(joined_, 0);
   if (kind_ == BodyKind::length) left_ -= used;
   if (kind_ == BodyKind::chunked) {
     chunk_left_ -= used;
     if (chunk_left_ == 0) chunk_open_ = false;
   }
-  const bool all_payload = used == offer_.payload;
   offer_ = {};
   if (!all_payload) last_seen_ = false;  // the caller gives the rest, and says `last` again
   check_finished();
@@ -199,9 +273,8 @@ bool BodyEncoder::idle() const noexcept {
   return tail_sent_ == kCrlf || tail_sent_ == kTail.size();
 }
 
-std::string BodyEncoder::take_buffer() noexcept {
-  std::string buffer = std::move(head_);
-  head_.clear();
+HeadBuffer BodyEncoder::take_buffer() noexcept {
+  HeadBuffer buffer = std::move(head_);
   buffer.clear();
   return buffer;
 }

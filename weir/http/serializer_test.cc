@@ -14,7 +14,7 @@ namespace {
 
 // Start lines, fields and framing come out as RFC 9112 writes them.
 TEST(Serializer, RendersHeads) {
-  std::string out;
+  HeadBuffer out;
   append_request_line(out, "GET", "/a", "b=c", true);
   append_request_line(out, "GET", "/a", "", true);
   append_request_line(out, "OPTIONS", "*", "", false);
@@ -24,7 +24,7 @@ TEST(Serializer, RendersHeads) {
   append_field(out, "x-most", UINT64_MAX);
   end_head(out);
   EXPECT_EQ(
-      out,
+      out.view(),
       "GET /a?b=c HTTP/1.1\r\nGET /a? HTTP/1.1\r\nOPTIONS * HTTP/1.1\r\nhost: example.com\r\nx-empty: \r\n"
       "max-forwards: 0\r\nx-most: 18446744073709551615\r\n\r\n");
 }
@@ -32,18 +32,18 @@ TEST(Serializer, RendersHeads) {
 // A status without reason gets its registered one; an unregistered one keeps the space that RFC 9112 4 asks
 // for.
 TEST(Serializer, RendersStatusLines) {
-  std::string out;
+  HeadBuffer out;
   append_status_line(out, 404);
   append_status_line(out, 503, "Breaker Open");
   append_status_line(out, 299);
-  EXPECT_EQ(out, "HTTP/1.1 404 Not Found\r\nHTTP/1.1 503 Breaker Open\r\nHTTP/1.1 299 \r\n");
+  EXPECT_EQ(out.view(), "HTTP/1.1 404 Not Found\r\nHTTP/1.1 503 Breaker Open\r\nHTTP/1.1 299 \r\n");
 }
 
 TEST(Serializer, RendersFraming) {
   const auto framing = [](BodyKind kind, std::uint64_t length) {
-    std::string out;
+    HeadBuffer out;
     append_framing(out, kind, length);
-    return out;
+    return std::string(out.view());
   };
   EXPECT_EQ(framing(BodyKind::none, 0), "");
   EXPECT_EQ(framing(BodyKind::until_close, 0), "");
@@ -116,7 +116,7 @@ std::string expected_body(BodyKind kind, const std::string& out, const std::stri
 // no way gets stuck.
 void explore(BodyKind kind, const std::string& head, const std::string& payload) {
   Sender first;
-  first.encoder.start(kind, payload.size(), head);
+  first.encoder.start(kind, payload.size(), HeadBuffer(head));
   std::vector<Sender> open = {first};
   std::set<std::string> seen;
   std::size_t ends = 0;
@@ -177,7 +177,7 @@ TEST(BodyEncoder, EveryStateEndsInTheSameStream) {
 TEST(BodyEncoder, SendsAWholeBodyInOneWrite) {
   const std::string payload(100'000, 'x');
   Sender sender;
-  sender.encoder.start(BodyKind::chunked, 0, "HEAD\r\n\r\n");
+  sender.encoder.start(BodyKind::chunked, 0, HeadBuffer("HEAD\r\n\r\n"));
   sender.available = payload.size();
   sender.last = true;
   const std::string all = sender.offered(payload);
@@ -191,7 +191,7 @@ TEST(BodyEncoder, SendsAWholeBodyInOneWrite) {
 TEST(BodyEncoder, EndsAChunkWithItsPayload) {
   const std::string payload = "data: 1\n\n";
   Sender sender;
-  sender.encoder.start(BodyKind::chunked, 0, "");
+  sender.encoder.start(BodyKind::chunked, 0, HeadBuffer(""));
   sender.available = payload.size();
   EXPECT_EQ(sender.offered(payload), "9\r\ndata: 1\n\n\r\n");
 }
@@ -200,7 +200,7 @@ TEST(BodyEncoder, EndsAChunkWithItsPayload) {
 TEST(BodyEncoder, GrowsAnUnsentChunk) {
   const std::string payload = "abcdef";
   Sender sender;
-  sender.encoder.start(BodyKind::chunked, 0, "HEAD");
+  sender.encoder.start(BodyKind::chunked, 0, HeadBuffer("HEAD"));
   sender.available = 2;
   sender.write(payload, 3);  // EAGAIN inside the head
   sender.available = 6;
@@ -209,7 +209,7 @@ TEST(BodyEncoder, GrowsAnUnsentChunk) {
 
 // take_buffer() gives the head's memory back for the next message.
 TEST(BodyEncoder, GivesTheBufferBack) {
-  std::string head(500, 'h');
+  HeadBuffer head(std::string(500, 'h'));
   const char* memory = head.data();
   BodyEncoder encoder;
   encoder.start(BodyKind::none, 0, std::move(head));
@@ -217,7 +217,7 @@ TEST(BodyEncoder, GivesTheBufferBack) {
   ASSERT_EQ(encoder.gather({}, true, pieces), 1U);
   encoder.wrote(500);
   EXPECT_TRUE(encoder.finished());
-  std::string buffer = encoder.take_buffer();
+  HeadBuffer buffer = encoder.take_buffer();
   EXPECT_EQ(buffer.data(), memory);
   EXPECT_TRUE(buffer.empty());
   EXPECT_TRUE(encoder.started()) << "the head did leave";
@@ -228,14 +228,14 @@ TEST(BodyEncoder, GivesTheBufferBack) {
 TEST(BodyEncoderDeathTest, RefusesABodyOfAnotherLength) {
   iovec pieces[BodyEncoder::kPieces];
   BodyEncoder encoder;
-  encoder.start(BodyKind::length, 5, "");
+  encoder.start(BodyKind::length, 5, HeadBuffer(""));
   EXPECT_DEATH(encoder.gather("hello!", false, pieces), "payload.size");
   EXPECT_DEATH(encoder.gather("hell", true, pieces), "payload.size");
   encoder.gather("hello", true, pieces);
   EXPECT_DEATH(encoder.wrote(6), "bytes == 0");
-  encoder.start(BodyKind::none, 0, "");
+  encoder.start(BodyKind::none, 0, HeadBuffer(""));
   EXPECT_DEATH(encoder.gather("x", true, pieces), "payload.empty");
-  encoder.start(BodyKind::chunked, 0, "");
+  encoder.start(BodyKind::chunked, 0, HeadBuffer(""));
   ASSERT_EQ(encoder.gather({}, true, pieces), 1U);
   encoder.wrote(2);  // "0\r" of the last chunk
   EXPECT_DEATH(encoder.gather("x", true, pieces), "tail_sent_");

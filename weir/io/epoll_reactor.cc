@@ -14,6 +14,9 @@
 //   (4) events_[next_event_ .. event_count_) are the undelivered ones. Destroying anything that is registered
 //       clears its entries there (forget), so a tag that is delivered is alive. Work mostly runs after the
 //       batch, when that search is over nothing.
+//   (5) Reads and writes call the kernel directly. The functions of libc are cancellation points: in a program with
+//       threads each pays two atomic operations for pthread_cancel, which weir never uses. Sanitizers look into the
+//       buffers of the functions they know, so under them it is libc.
 //
 // A peer that sends urgent data can make a read stop at its mark with bytes behind it; it only delays itself
 // until its next segment, and timeouts bound that.
@@ -26,6 +29,7 @@
 #include <netinet/tcp.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -110,6 +114,24 @@ bool is_wildcard_v6(const base::IpAddress& ip) noexcept {
          std::all_of(ip.bytes().begin(), ip.bytes().end(), [](std::uint8_t b) { return b == 0; });
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+long receive(int fd, std::span<char> into) noexcept { return ::recv(fd, into.data(), into.size(), 0); }
+long send_one(int fd, const iovec& piece) noexcept {
+  return ::send(fd, piece.iov_base, piece.iov_len, MSG_NOSIGNAL);
+}
+long send_pieces(int fd, const msghdr& message) noexcept { return ::sendmsg(fd, &message, MSG_NOSIGNAL); }
+#else
+long receive(int fd, std::span<char> into) noexcept {  // (5)
+  return ::syscall(SYS_recvfrom, fd, into.data(), into.size(), 0, nullptr, nullptr);
+}
+long send_one(int fd, const iovec& piece) noexcept {
+  return ::syscall(SYS_sendto, fd, piece.iov_base, piece.iov_len, MSG_NOSIGNAL, nullptr, 0);
+}
+long send_pieces(int fd, const msghdr& message) noexcept {
+  return ::syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL);
+}
+#endif
+
 IoResult moved(std::size_t bytes) noexcept { return {IoStatus::ok, ErrorCode::io_error, bytes}; }
 IoResult blocked() noexcept { return {IoStatus::would_block, ErrorCode::io_error, 0}; }
 IoResult failed(int number) noexcept { return {IoStatus::error, code_of_errno(number), 0}; }
@@ -169,7 +191,7 @@ static_assert(sizeof(EpollStream) <= 64, "one size class of the pool, one cache 
 IoResult EpollStream::read(std::span<char> into) noexcept {
   if (!may_read()) return blocked();
   for (;;) {
-    const ssize_t n = ::recv(fd_, into.data(), into.size(), 0);
+    const long n = receive(fd_, into);
     if (n > 0) {
       const auto bytes = static_cast<std::size_t>(n);
       if (bytes < into.size() && !hung_up()) clear_ready(kReadable);  // (1)
@@ -194,14 +216,14 @@ IoResult EpollStream::write(std::span<const iovec> pieces) noexcept {
   std::size_t offered = 0;
   for (const iovec& piece : pieces) offered += piece.iov_len;
   for (;;) {
-    ssize_t n = 0;
+    long n = 0;
     if (pieces.size() == 1) {
-      n = ::send(fd_, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL);
+      n = send_one(fd_, pieces[0]);
     } else {
       msghdr message{};
       message.msg_iov = const_cast<iovec*>(pieces.data());  // sendmsg does not write to it
       message.msg_iovlen = pieces.size();
-      n = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
+      n = send_pieces(fd_, message);
     }
     if (n >= 0) {
       const auto bytes = static_cast<std::size_t>(n);

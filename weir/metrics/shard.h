@@ -53,9 +53,10 @@ class Shard {
       return;
     const auto ns = took.count() < 0 ? Duration::rep{0} : took.count();
     std::atomic<std::uint64_t>* cells = cell(id.cell);
-    std::size_t bucket =
-        0;  // bounds are inclusive ("le"): the number of bounds below the value is its bucket
-    for (const Duration bound : kDurationBounds) bucket += static_cast<std::size_t>(bound.count() < ns);
+    // Bounds are inclusive ("le"): the number of bounds below the value is its bucket. Most values are in the first.
+    std::size_t bucket = 0;
+    if (ns > kDurationBounds.front().count())
+      for (const Duration bound : kDurationBounds) bucket += static_cast<std::size_t>(bound.count() < ns);
     bump(cells[bucket], 1);
     bump(cells[kBuckets], static_cast<std::uint64_t>(ns));
   }

@@ -14,7 +14,7 @@ namespace {
 constexpr Duration kPatience = std::chrono::seconds{10};
 constexpr std::size_t kReplyMax = 1024 * 1024;
 
-async::Task<void> call_admin(io::EpollReactor& reactor, upstream::EndpointPool& pool, std::string head,
+async::Task<void> call_admin(io::EpollReactor& reactor, upstream::EndpointPool& pool, http::HeadBuffer head,
                              Result<HttpReply>& result) {
   io::BufferPool buffers;
   upstream::Call call(buffers);
@@ -61,7 +61,7 @@ Result<HttpReply> post(const config::HostPort& to, std::string_view path, std::s
   if (at.host.empty() || at.host == "0.0.0.0") at.host = "127.0.0.1";
   if (at.host == "::") at.host = "::1";
 
-  std::string head;
+  http::HeadBuffer head;
   http::append_request_line(head, "POST", path, {}, false);
   http::append_field(head, "Host", at.to_text());
   if (!token.empty()) http::append_field(head, "Authorization", "Bearer " + std::string(token));

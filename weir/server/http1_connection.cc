@@ -29,6 +29,10 @@ constexpr std::size_t kBehindHead = 16 * 1024;
 // Requests that may be answered before others get a turn, from one connection that sends without pause.
 constexpr int kRequestsATurn = 32;
 
+bool is_framing(http::Name name) {
+  return name == http::Name::content_length || name == http::Name::transfer_encoding;
+}
+
 http::ParserLimits parser_limits(const config::Limits& limits) {
   http::ParserLimits bounds;
   bounds.header_bytes = limits.header_bytes;
@@ -64,13 +68,20 @@ Http1Connection::~Http1Connection() {
 // One frame for the whole life of a connection: each more would be held by every idle one.
 async::Task<void> Http1Connection::run(std::unique_ptr<Http1Connection> connection) {
   Http1Connection& self = *connection;
-  // Not `while (co_await ...)`: g++ 12 suspends in such a condition and never runs what it awaits.
   for (int served = 1;; ++served) {
-    if (!self.has_byte()) {
+    Input input = self.look();
+    if (input == Input::none) {  // idle, holding nothing but itself
       served = 0;
-      const bool byte = co_await self.wait_for_byte();
-      if (!byte) co_return;
+      const Deadline deadline = self.idle_deadline();
+      do {
+        self.in_.release();
+        if (self.core_.draining()) co_return;
+        const io::Wake wake = co_await self.waiter_.wait(deadline);
+        if (wake != io::Wake::event) co_return;
+        input = self.look();
+      } while (input == Input::none);
     }
+    if (input == Input::ended) co_return;
     co_await self.serve_request();
     if (!self.keep_alive_) co_return;
     if (served == kRequestsATurn) {
@@ -80,36 +91,22 @@ async::Task<void> Http1Connection::run(std::unique_ptr<Http1Connection> connecti
   }
 }
 
-// Bytes that came with or behind the request before.
-bool Http1Connection::has_byte() {
-  if (!in_.empty()) return true;
-  if (!stream_->may_read()) return false;
+// Is there something to serve: bytes that came with or behind the request before, or new ones?
+Http1Connection::Input Http1Connection::look() {
+  if (!in_.empty()) return Input::byte;
+  if (!stream_->may_read()) return Input::none;
   in_.rewind();
   const io::IoResult result = stream_->read(in_.room());
-  if (result.status == io::IoStatus::ok) in_.added(result.bytes);
-  return result.status == io::IoStatus::ok;
+  if (result.status == io::IoStatus::would_block) return Input::none;
+  if (result.status != io::IoStatus::ok) return Input::ended;
+  in_.added(result.bytes);
+  return Input::byte;
 }
 
-// Idle, holding nothing but itself. True when a byte is there; false when the connection is to end.
-async::Task<bool> Http1Connection::wait_for_byte() {
-  in_.release();
+Deadline Http1Connection::idle_deadline() const {
   const config::Limits& limits = core_.worker().current_plan().plan->config.limits;
-  const Deadline deadline =
-      limits.idle_timeout ? Deadline::after(core_.reactor().now(), *limits.idle_timeout) : Deadline::never();
-  for (;;) {
-    if (stream_->may_read()) {
-      const io::IoResult result = stream_->read(in_.room());
-      if (result.status == io::IoStatus::ok) {
-        in_.added(result.bytes);
-        co_return true;
-      }
-      in_.release();
-      if (result.status != io::IoStatus::would_block) co_return false;
-    }
-    if (core_.draining()) co_return false;
-    const io::Wake wake = co_await waiter_.wait(deadline);
-    if (wake != io::Wake::event) co_return false;
-  }
+  return limits.idle_timeout ? Deadline::after(core_.reactor().now(), *limits.idle_timeout)
+                             : Deadline::never();
 }
 
 Http1Connection::Head Http1Connection::parse_head() {
@@ -324,13 +321,13 @@ void Http1Connection::send_interim(int status, const http::Fields& fields) {
 }
 
 bool Http1Connection::flush_interim() {
-  std::string& interim = active_->interim;
+  http::HeadBuffer& interim = active_->interim;
   while (!interim.empty() && stream_->may_write() && !write_failed_) {
-    const iovec piece{interim.data(), interim.size()};
+    const iovec piece{const_cast<char*>(interim.data()), interim.size()};  // only read
     const io::IoResult result = stream_->write({&piece, 1});
     if (result.status == io::IoStatus::error) write_failed_ = true;
     if (result.status != io::IoStatus::ok) break;
-    interim.erase(0, result.bytes);
+    interim.erase_front(result.bytes);
     bytes_sent_ += result.bytes;
   }
   return interim.empty();
@@ -356,11 +353,12 @@ void Http1Connection::start_answer(const gateway::AnswerHead& head) {
     else
       kind = http::BodyKind::chunked;
   }
-  std::string out = active_->encoder.take_buffer();
-  out.assign(active_->interim);
+  http::HeadBuffer out = active_->encoder.take_buffer();
+  out.append(active_->interim.view());
   active_->interim.clear();
   http::append_status_line(out, head.status, head.reason);
-  for (const http::Field& field : head.fields) http::append_field(out, field.name, field.value);
+  for (const http::Field& field : head.fields)
+    if (!field.hop_by_hop && !is_framing(field.id)) http::append_field(out, field.name, field.value);
   if (!keep_alive_)
     http::append_field(out, "Connection", "close");
   else if (request.version_minor == 0)

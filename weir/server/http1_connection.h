@@ -39,7 +39,7 @@ struct ActiveRequest {
   gateway::Exchange exchange;
   upstream::BodyWindow body;
   http::BodyEncoder encoder;
-  std::string interim;  // 1xx heads that wait to be written
+  http::HeadBuffer interim;  // 1xx heads that wait to be written
 };
 
 class Http1Connection final : public gateway::Downstream, public base::ListNode<>, public async::Pooled {
@@ -73,8 +73,9 @@ class Http1Connection final : public gateway::Downstream, public base::ListNode<
  private:
   enum class Head : std::uint8_t { request, fault, closed, more };
 
-  bool has_byte();
-  async::Task<bool> wait_for_byte();
+  enum class Input : std::uint8_t { byte, none, ended };
+  Input look();
+  Deadline idle_deadline() const;
   Head parse_head();
   async::Task<Head> read_head();
   async::Task<void> serve_request();

@@ -5,7 +5,7 @@
 
 namespace weir::upstream {
 
-void Call::start(std::unique_ptr<Connection> connection, http::Method method, std::string head,
+void Call::start(std::unique_ptr<Connection> connection, http::Method method, http::HeadBuffer head,
                  http::BodyKind kind, std::uint64_t length, const Timeouts& timeouts, TimePoint now) {
   reset();
   connection_ = std::move(connection);

@@ -56,7 +56,7 @@ class Call {
  public:
   explicit Call(io::BufferPool& buffers) : buffer_(buffers) {}
 
-  void start(std::unique_ptr<Connection> connection, http::Method method, std::string head,
+  void start(std::unique_ptr<Connection> connection, http::Method method, http::HeadBuffer head,
              http::BodyKind kind, std::uint64_t length, const Timeouts& timeouts, TimePoint now);
   bool active() const noexcept { return connection_ != nullptr; }
   void watch(io::EventSink* sink) noexcept {
@@ -79,6 +79,8 @@ class Call {
   bool request_sent() const noexcept { return encoder_.finished(); }
   bool head_ready() const noexcept { return head_ready_; }
   const http::ResponseHead& head() const noexcept { return head_; }
+  // Takes the head's fields without copying them. Their views end with head_copied().
+  void swap_fields(http::Fields& fields) noexcept { std::swap(fields, head_.fields); }
   BodyWindow& body() noexcept { return body_; }
   // The answer has been received to its end (payload may still wait in body()).
   bool complete() const noexcept { return head_ready_ && body_.done(); }
@@ -99,7 +101,7 @@ class Call {
   // Closes whatever is going on and forgets it; ready for start().
   void reset() noexcept;
   // Capacity of the head's string, for the next call.
-  std::string take_buffer() noexcept { return encoder_.take_buffer(); }
+  http::HeadBuffer take_buffer() noexcept { return encoder_.take_buffer(); }
 
  private:
   bool check_connected(TimePoint now) noexcept;

@@ -33,7 +33,8 @@ class CallTest : public ::testing::Test {
     timeouts.connect = seconds{1};
     timeouts.first_byte = seconds{5};
     timeouts.idle = seconds{3};
-    call_.start(std::move(connection), method, kRequest, kind, length, timeouts, reactor_.now());
+    call_.start(std::move(connection), method, http::HeadBuffer(kRequest), kind, length, timeouts,
+                reactor_.now());
     return *reactor_.streams.back();
   }
   // Pushes and pulls until nothing moves; takes the payload.

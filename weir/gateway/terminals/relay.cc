@@ -31,11 +31,6 @@ bool is_rendered(http::Name name) {
          name == http::Name::transfer_encoding || name == http::Name::expect;
 }
 
-// Of the answer: framing is the transport's.
-bool is_framing(http::Name name) {
-  return name == http::Name::content_length || name == http::Name::transfer_encoding;
-}
-
 bool edited(const config::HeaderEdit& edit, std::string_view name) {
   return std::any_of(edit.remove.begin(), edit.remove.end(),
                      [&](const auto& n) { return base::iequals(n, name); }) ||
@@ -101,8 +96,7 @@ bool Relay::start() {
   }
   if (!counted_) ++endpoint_->in_flight, counted_ = true;
 
-  std::string head = call_->take_buffer();
-  head.clear();
+  http::HeadBuffer head = call_->take_buffer();
   render_request(head);
   const http::RequestHead& request = exchange_.request;
   http::BodyKind kind = request.body;
@@ -131,7 +125,7 @@ std::string_view Relay::upstream_path() {
   return exchange_.path;
 }
 
-void Relay::render_request(std::string& head) {
+void Relay::render_request(http::HeadBuffer& head) {
   const http::RequestHead& request = exchange_.request;
   const config::HeaderEdit& edit = exchange_.route->options.request_headers;
   http::append_request_line(head, request.method_text, upstream_path(), request.query, request.has_query);
@@ -264,8 +258,7 @@ void Relay::start_answer() {
   answer.clear();
   answer.status = head.status;
   answer.reason = head.reason;
-  for (const http::Field& field : head.fields)
-    if (!field.hop_by_hop && !is_framing(field.id)) answer.fields.add(field);
+  call_->swap_fields(answer.fields);  // what of them is hop by hop stays behind in start_answer()
   answer.body = head.body;
   answer.content_length = head.content_length;
   if (head.body == http::BodyKind::none && head.said_length) {

@@ -52,7 +52,7 @@ class Relay {
   bool body_failed(BodyState state);
   void start_answer();
   void pass_interim();
-  void render_request(std::string& head);
+  void render_request(http::HeadBuffer& head);
   std::string_view upstream_path();
 
   bool waits_for_body() noexcept;
