@@ -63,7 +63,7 @@ void Exchange::end() noexcept {
   peer = client = base::IpAddress{};
   encoded_slash = peer_trusted = secure = released_ = false;
   body.clear();
-  fields_for_upstream_.clear();
+  identity_fields_.clear();
   answer_fields_.clear();
   own = OwnAnswer{};
   own_body.clear();
@@ -88,6 +88,11 @@ void Exchange::set_request_field(http::Name id_of_name, std::string_view name, s
     });
   }
   request.fields.add({name, value, id_of_name, false});
+}
+
+void Exchange::set_identity_field(std::string_view name, std::string_view value) {
+  std::erase_if(identity_fields_, [&](const http::Field& field) { return base::iequals(field.name, name); });
+  identity_fields_.push_back({name, value, http::Name::other, false});
 }
 
 void Exchange::add_answer_field(std::string_view name, std::string_view value, http::Name id_of_name) {

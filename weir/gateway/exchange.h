@@ -81,7 +81,7 @@ struct Record {
 
 class Exchange {
  public:
-  explicit Exchange(Worker& owner) : worker(owner) { fields_for_upstream_.reserve(16); }
+  explicit Exchange(Worker& owner) : worker(owner) { identity_fields_.reserve(16); }
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
   ~Exchange() { end(); }
@@ -128,6 +128,11 @@ class Exchange {
   // --- edits ---
   // Replaces or adds a field of the request as the upstream will see it. Both texts must outlive the exchange.
   void set_request_field(http::Name id_of_name, std::string_view name, std::string_view value);
+  // What weir tells upstreams about the caller (passport, proxy state, experiments, flags); replaces an earlier one of
+  // that name. The one place for such fields: proxied requests and the calls of a page both take them from
+  // identity_fields(), and an upstream that is `external` gets none. Both texts must outlive the exchange.
+  void set_identity_field(std::string_view name, std::string_view value);
+  const std::vector<http::Field>& identity_fields() const noexcept { return identity_fields_; }
   // Fields that weir puts on the answer, whoever gives it; they replace the upstream's of the same name.
   void add_answer_field(std::string_view name, std::string_view value,
                         http::Name id_of_name = http::Name::other);
@@ -190,7 +195,7 @@ class Exchange {
   std::array<SlotStorage, kSlots> slots_;
   std::array<void (*)(void*) noexcept, kSlots> destroy_{};
   std::uint32_t slots_used_ = 0;  // a bit each: most exchanges use one or none
-  std::vector<http::Field> fields_for_upstream_;
+  std::vector<http::Field> identity_fields_;
   std::vector<http::Field> answer_fields_;
   std::string_view client_text_;
   bool released_ = false;

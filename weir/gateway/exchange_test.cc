@@ -142,5 +142,18 @@ TEST(Exchange, IsNewAgain) {
   EXPECT_EQ(exchange.answer_fields().size(), 1U) << "X-Request-Id";
 }
 
+// Identity fields are one each, whatever the case of their names, and go with the exchange.
+TEST(Exchange, KeepsOneIdentityFieldOfAName) {
+  Desk desk(kFixed);
+  desk.receive("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  desk.exchange.set_identity_field("X-Passport", "old");
+  desk.exchange.set_identity_field("X-Flags", "f");
+  desk.exchange.set_identity_field("x-passport", "new");
+  ASSERT_EQ(desk.exchange.identity_fields().size(), 2U);
+  EXPECT_EQ(desk.exchange.identity_fields()[1].value, "new");
+  desk.exchange.end();
+  EXPECT_TRUE(desk.exchange.identity_fields().empty());
+}
+
 }  // namespace
 }  // namespace weir::gateway

@@ -154,6 +154,9 @@ void Relay::render_request(http::HeadBuffer& head) {
     if (edits && edited(edit, field.name)) continue;
     http::append_field(head, field.name, field.value);
   }
+  if (!plan_.external)
+    for (const http::Field& field : exchange_.identity_fields())
+      http::append_field(head, field.name, field.value);
   for (const auto& [name, value] : edit.set) http::append_field(head, name, value);
   http::append_field(head, "Via", request.version_minor == 0 ? "1.0 weir" : "1.1 weir");
 }
