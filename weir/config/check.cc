@@ -71,13 +71,14 @@ class Walk {
   void check_map(const Node& node, const Row& map, Value& value) {
     const Row* named = named_row(map.path);
     for (const Entry& entry : node.entries) {
-      const Row* row = named != nullptr ? named : child_row(map.path, entry.key);
+      const Row* fixed = child_row(map.path, entry.key);  // `from` among the names of tiers
+      const Row* row = fixed != nullptr ? fixed : named;
       Value checked;  // stays in its place when wrong: a missing key is another mistake
       if (row == nullptr)
         unknown_key(entry, map.path);
       else if (row->later)
         report_.error(entry.at, "not yet supported: " + entry.key);
-      else if (named == nullptr || name_fits(entry, map))
+      else if (row != named || name_fits(entry, map))
         checked = check_value(*entry.value, *row, quote(entry.key), entry.at);
       value.entries.push_back({entry.key, std::move(checked)});
     }

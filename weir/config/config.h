@@ -113,8 +113,23 @@ struct KeyPart {
 };
 
 struct RateLimit {
-  enum class Algorithm : std::uint8_t { exact_window, segmented_window };
+  enum class Algorithm : std::uint8_t {
+    exact_window,
+    segmented_window,
+    gcra,
+    token_bucket,
+    fixed_window,
+    concurrency,
+  };
   enum class Missing : std::uint8_t { use_client_ip, skip, deny };
+  enum class Store : std::uint8_t { local, redis };
+  enum class BackendError : std::uint8_t { local, allow, deny };
+  // Another limit for some, by what `from` says of the request.
+  struct Tier {
+    std::string name;
+    std::uint64_t limit = 0;
+    Duration window{};
+  };
 
   std::string name;
   std::vector<KeyPart> key;  // at least one
@@ -122,9 +137,31 @@ struct RateLimit {
   std::uint64_t limit = 0;   // 0 denies all
   Duration window{};
   Algorithm algorithm = Algorithm::exact_window;
-  bool shadow = false;  // counts and reports, never refuses
+  std::uint32_t burst = 0;      // gcra, token_bucket; 0: the limit
+  bool count_rejected = false;  // refused requests count, too
+  bool shadow = false;          // counts and reports, never refuses
   Missing on_missing_key = Missing::use_client_ip;
+  Store store = Store::local;
+  BackendError on_backend_error = BackendError::local;
+  std::string cost_header;  // of the answer; "": every request costs one
+  std::optional<KeyPart> tier_from;
+  std::vector<Tier> tiers;
   Position at;
+};
+
+// State that several gateways share.
+struct Redis {
+  std::string url;          // redis://[user:password@]host[:port][/database]; the password is a secret
+  std::uint32_t nodes = 1;  // gateways that share it
+  Duration timeout = std::chrono::milliseconds{5};
+  Position at;
+};
+
+// How clients are told where they stand.
+struct RateLimitHeaders {
+  enum class Style : std::uint8_t { draft10, draft7, draft6, x_ratelimit, none };
+  Style style = Style::draft10;
+  Duration retry_jitter{};  // at most so much is added to Retry-After
 };
 
 struct Respond {
@@ -176,6 +213,8 @@ struct Config {
   std::uint32_t max_in_flight = 1024;  // load_shed of the process
   std::vector<Upstream> upstreams;
   std::vector<RateLimit> rate_limits;
+  RateLimitHeaders rate_limit_headers;
+  std::optional<Redis> redis;
   std::vector<Route> routes;  // first match wins
 
   // Free text that came from `env:` or `file:` (tokens, header values, bodies): to_json() writes *** in its

@@ -143,15 +143,59 @@ std::string key_part_text(const KeyPart& part) {
   return {};
 }
 
+// The reader admits these four windows only.
+std::string rate_text(std::uint64_t count, Duration window) {
+  const char* unit = window == std::chrono::seconds{1}   ? "/s"
+                     : window == std::chrono::minutes{1} ? "/min"
+                     : window == std::chrono::hours{1}   ? "/h"
+                                                         : "/d";
+  return std::to_string(count) + unit;
+}
+
+// Without user and password.
+std::string redis_text(const std::string& url) {
+  const std::size_t begin = url.find("://") + 3;
+  const std::size_t at = url.rfind('@');
+  return at == std::string::npos ? url : url.substr(0, begin) + "***" + url.substr(at);
+}
+
+void sharing(JsonWriter& json, const Config& config) {
+  static constexpr std::array<const char*, 5> kStyles{"draft10", "draft7", "draft6", "x_ratelimit", "none"};
+  json.key("rate_limit_headers").open('{');
+  json.member("style", kStyles[static_cast<std::size_t>(config.rate_limit_headers.style)]);
+  duration(json, "retry_jitter", config.rate_limit_headers.retry_jitter);
+  json.close('}');
+  if (!config.redis) return;
+  json.key("redis")
+      .open('{')
+      .member("url", redis_text(config.redis->url))
+      .member("nodes", config.redis->nodes);
+  duration(json, "timeout", config.redis->timeout);
+  json.close('}');
+}
+
 void rate_limit(JsonWriter& json, const RateLimit& limit) {
   json.key(limit.name).open('{').key("key").open('[');
   for (const KeyPart& part : limit.key) json.text(key_part_text(part));
   json.close(']');
   json.member("limit", limit.limit);
-  duration(json, "window", limit.window);
-  json.member("algorithm",
-              limit.algorithm == RateLimit::Algorithm::exact_window ? "exact_window" : "segmented_window");
-  json.member("store", "local");
+  if (limit.window > Duration::zero()) duration(json, "window", limit.window);
+  static constexpr std::array<const char*, 6> kAlgorithms{"exact_window", "segmented_window", "gcra",
+                                                          "token_bucket", "fixed_window",     "concurrency"};
+  json.member("algorithm", kAlgorithms[static_cast<std::size_t>(limit.algorithm)]);
+  if (limit.burst != 0) json.member("burst", limit.burst);
+  json.member("count_rejected", limit.count_rejected);
+  json.member("store", limit.store == RateLimit::Store::redis ? "redis" : "local");
+  static constexpr std::array<const char*, 3> kModes{"local", "allow", "deny"};
+  if (limit.store == RateLimit::Store::redis)
+    json.member("on_backend_error", kModes[static_cast<std::size_t>(limit.on_backend_error)]);
+  if (!limit.cost_header.empty()) json.member("cost_header", limit.cost_header);
+  if (limit.tier_from) {
+    json.key("tiers").open('{').member("from", key_part_text(*limit.tier_from));
+    for (const RateLimit::Tier& tier : limit.tiers)
+      json.member(tier.name, rate_text(tier.limit, tier.window));
+    json.close('}');
+  }
   json.member("shadow", limit.shadow);
   json.member("on_missing_key", limit.on_missing_key == RateLimit::Missing::skip   ? "skip"
                                 : limit.on_missing_key == RateLimit::Missing::deny ? "deny"
@@ -257,6 +301,7 @@ std::string to_json(const Config& config) {
   json.key("rate_limits").open('{');
   for (const RateLimit& each : config.rate_limits) rate_limit(json, each);
   json.close('}');
+  sharing(json, config);
   json.key("load_shed").open('{').member("max_in_flight", config.max_in_flight).close('}');
   json.key("routes").open('[');
   for (const Route& each : config.routes) route(json, config.secrets, each);

@@ -47,6 +47,8 @@ class Loader {
       read_server(merged_, context);
       read_upstreams(merged_, context);
       read_rate_limits(merged_, context);
+      read_rate_limit_headers(merged_, context);
+      read_redis(merged_, context);
       read_routes(merged_, context);
     }
     return finish(std::move(config));

@@ -66,10 +66,20 @@ class SchemaWriter {
           .open('{')
           .member("pattern", shape_of(header ? kHeaderName : kName))
           .close('}');
+      fixed_members(path);
       json_.key("additionalProperties");
       value(*named);
       return;
     }
+    fixed_members(path);
+    json_.member("additionalProperties", false);
+    if (path == "routes[]") one_target();
+  }
+
+  void fixed_members(std::string_view path) {
+    bool any = named_row(path) == nullptr;
+    each_child(path, [&](std::string_view, const Row&) { any = true; });
+    if (!any) return;
     std::vector<std::string_view> required;
     json_.key("properties").open('{');
     each_child(path, [&](std::string_view name, const Row& child) {
@@ -84,8 +94,6 @@ class SchemaWriter {
       for (std::string_view name : required) json_.text(name);
       json_.close(']');
     }
-    json_.member("additionalProperties", false);
-    if (path == "routes[]") one_target();
   }
 
   // Exactly one of `upstream` and `respond`.

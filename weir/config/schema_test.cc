@@ -52,6 +52,8 @@ std::optional<Frame> frame_of(std::string_view parent) {
       {"upstreams.*.timeouts", {up + ", timeouts: {", "}}}\n"}},
       {"upstreams.*.circuit_breaker", {up + ", circuit_breaker: {", "}}}\n"}},
       {"rate_limits.*", {"listen: :0\nrate_limits: {l: {key: global, limit: 1, window: 1s, ", "}}\n"}},
+      {"rate_limit_headers", {"listen: :0\nrate_limit_headers: {", "}\n"}},
+      {"redis", {"listen: :0\nredis: {url: \"redis://h\", ", "}\n"}},
       {"load_shed", {"listen: :0\nload_shed: {", "}\n"}},
       {"routes[]", {route + "upstream: u, ", "}]\n"}},
       {"routes[].load_shed", {route + "upstream: u, load_shed: {", "}}]\n"}},
@@ -69,10 +71,13 @@ std::string_view parent_of(const Row& row) {
 
 std::string key_of(const Row& row) { return std::string(internal::last_name(row.path)); }
 
+// Rows that mean something beside another key only.
+std::string beside(const Row& row) { return row.path == "rate_limits.*.burst" ? "algorithm: gcra, " : ""; }
+
 std::string with_key(const Row& row, const std::string& value) {
   const auto frame = frame_of(parent_of(row));
   EXPECT_TRUE(frame) << row.path;
-  return frame ? frame->before + key_of(row) + ": " + value + frame->after : std::string{};
+  return frame ? frame->before + beside(row) + key_of(row) + ": " + value + frame->after : std::string{};
 }
 
 std::string without_key(const Row& row) {
@@ -130,8 +135,8 @@ void visit_rows(const Node& node, std::string_view path, std::set<std::string_vi
     for (const Node* item : node.items) visit_rows(*item, row->path, seen);
   }
   for (const auto& [key, at, value] : node.entries) {
-    const Row* named = internal::named_row(path);
-    const Row* row = named != nullptr ? named : internal::child_row(path, key);
+    const Row* fixed = internal::child_row(path, key);
+    const Row* row = fixed != nullptr ? fixed : internal::named_row(path);
     if (row == nullptr) continue;
     seen.insert(row->path);
     visit_rows(*value, row->path, seen);

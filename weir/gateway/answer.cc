@@ -19,6 +19,8 @@ bool status_has_body(int status) { return status >= 200 && status != 204 && stat
 }  // namespace
 
 void finish_answer_head(Exchange& exchange, AnswerHead& head) {
+  if (exchange.route != nullptr)
+    for (Stage* stage : exchange.route->answer_watchers) stage->answered(exchange, head);
   const auto& added = exchange.answer_fields();
   const bool collides = std::any_of(added.begin(), added.end(), [&](const http::Field& ours) {
     return ours.id != http::Name::other ? head.fields.has(ours.id) : head.fields.find(ours.name) != nullptr;

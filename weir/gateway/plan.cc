@@ -33,6 +33,7 @@ class Builder {
   Result<std::shared_ptr<const Plan>> build() {
     for (const config::Upstream& upstream : plan_->config.upstreams)
       if (Result<void> added = add_upstream(upstream); !added) return added.error();
+    if (Result<void> added = add_redis(); !added) return added.error();
     for (const config::RateLimit& limit : plan_->config.rate_limits)
       if (Result<void> added = add_limit(limit); !added) return added.error();
     process_shedder_ = state_.shedder(std::string(kProcessShedder), plan_->config.max_in_flight);
@@ -93,26 +94,84 @@ class Builder {
     return {};
   }
 
+  Result<void> add_redis() {
+    if (!plan_->config.redis) return {};
+    const config::Redis& from = *plan_->config.redis;
+    Result<store::RedisUrl> url = store::RedisUrl::parse(from.url);
+    if (!url) return Error(ErrorCode::invalid_argument, "redis: " + url.error().detail);
+    plan_->redis.emplace();
+    plan_->redis->url = std::move(*url);
+    plan_->redis->timeout = from.timeout;
+    plan_->sharing = state_.sharing();
+    return {};
+  }
+
   Result<void> add_limit(const config::RateLimit& from) {
     RateLimitStage::Limit limit;
     limit.options = from;
-    limit.policy.name = from.name;
-    limit.policy.limit = static_cast<std::uint32_t>(from.limit);
-    limit.policy.window = from.window;
-    limit.policy.algorithm = from.algorithm == config::RateLimit::Algorithm::exact_window
-                                 ? ratelimit::Algorithm::exact_window
-                                 : ratelimit::Algorithm::segmented_window;
-    limit.policy.shadow = from.shadow;
-    if (Result<void> valid = ratelimit::validate(limit.policy); !valid || from.limit > UINT32_MAX)
+    ratelimit::Policy policy;
+    policy.name = from.name;
+    policy.algorithm = algorithm_of(from.algorithm);
+    policy.count_rejected = from.count_rejected;
+    policy.shadow = from.shadow;
+    policy.burst = from.burst;
+    if (Result<void> made = make_bucket(from, policy, from.name, from.limit, from.window, limit); !made)
+      return made;
+    for (const config::RateLimit::Tier& tier : from.tiers) {
+      auto& [name, bucket] = limit.tiers.emplace_back();
+      name = tier.name;
+      // The same name in the answer's fields, a state of its own.
+      const std::string state_name = from.name + "/" + tier.name;
+      if (Result<void> made = make_bucket(from, policy, state_name, tier.limit, tier.window, bucket); !made)
+        return made;
+    }
+    limits_[from.name] = std::move(limit);
+    return {};
+  }
+
+  static ratelimit::Algorithm algorithm_of(config::RateLimit::Algorithm algorithm) {
+    switch (algorithm) {
+      case config::RateLimit::Algorithm::exact_window:
+        return ratelimit::Algorithm::exact_window;
+      case config::RateLimit::Algorithm::segmented_window:
+        return ratelimit::Algorithm::segmented_window;
+      case config::RateLimit::Algorithm::gcra:
+        return ratelimit::Algorithm::gcra;
+      case config::RateLimit::Algorithm::token_bucket:
+        return ratelimit::Algorithm::token_bucket;
+      case config::RateLimit::Algorithm::fixed_window:
+        return ratelimit::Algorithm::fixed_window;
+      case config::RateLimit::Algorithm::concurrency:
+        break;
+    }
+    return ratelimit::Algorithm::concurrency;
+  }
+
+  Result<void> make_bucket(const config::RateLimit& from, ratelimit::Policy policy,
+                           const std::string& state_name, std::uint64_t limit, Duration window,
+                           RateLimitStage::Bucket& bucket) {
+    policy.limit = static_cast<std::uint32_t>(limit);
+    policy.window = window;
+    if (policy.algorithm == ratelimit::Algorithm::exact_window && limit > ratelimit::kExactLimitMax)
+      policy.algorithm = ratelimit::Algorithm::segmented_window;  // of a tier
+    if (Result<void> valid = ratelimit::validate(policy); !valid || limit > UINT32_MAX)
       return Error(
           ErrorCode::invalid_argument,
           "rate limit " + from.name + ": " + (valid ? "the limit is too large" : valid.error().detail));
-    limit.limiter = state_.limiter(limit.policy);
-    plan_->on_publish.push_back([limiter = limit.limiter, policy = limit.policy](TimePoint now) {
+    bucket.policy = policy;
+    policy.name = state_name;
+    if (from.store == config::RateLimit::Store::redis) {
+      const std::uint32_t nodes = plan_->config.redis->nodes;
+      bucket.shared = state_.shared_limit(policy, nodes);
+      plan_->on_publish.push_back(
+          [shared = bucket.shared, policy, nodes](TimePoint now) { shared->update(now, policy, nodes); });
+      return {};
+    }
+    bucket.limiter = state_.limiter(policy);
+    plan_->on_publish.push_back([limiter = bucket.limiter, policy](TimePoint now) {
       // Cannot fail: the policy is valid and the table has no bound in bytes.
       if (!(limiter->policy() == policy)) static_cast<void>(limiter->set_policy(now, policy));
     });
-    limits_[from.name] = std::move(limit);
     return {};
   }
 
@@ -149,15 +208,47 @@ class Builder {
     add(route, std::make_unique<SanitizeStage>());  // strangers may not speak in weir's name
     if (!from.allow.empty() || !from.deny.empty())
       add(route, std::make_unique<AccessStage>(from.allow, from.deny));  // who may not come at all
-    if (!from.rate_limit.empty())
-      add(route,
-          std::make_unique<RateLimitStage>(limits_of(from), from.name));  // cheapest refusal of those who may
+    if (!from.rate_limit.empty()) add(route, make_rate_limit(route));    // cheapest refusal of those who may
     if (from.upstream) {
       add(route, std::make_unique<ReadBodyStage>(from.request_buffer));  // a slow upload must hold no place
       if (auto shedder = shedder_of(from))
         add(route,
             std::make_unique<LoadShedStage>(std::move(shedder), slot<resilience::LoadShedder::Permit>()));
     }  // last gate before work: one of few places; then breaker and upstream, in the terminal
+  }
+
+  std::unique_ptr<Stage> make_rate_limit(Route& route) {
+    RateLimitStage::Options options;
+    options.route = route.options.name;
+    options.taken = slot<RateLimitStage::Taken>();
+    options.style = style_of(plan_->config.rate_limit_headers.style);
+    options.retry_jitter = plan_->config.rate_limit_headers.retry_jitter;
+    options.sharing = state_.sharing();
+    auto stage = std::make_unique<RateLimitStage>(limits_of(route.options), std::move(options));
+    const bool watches = stage->watches_answers();
+    std::unique_ptr<Stage> made;
+    if (stage->asks_redis())
+      made = std::make_unique<SharedRateLimitStage>(std::move(stage));
+    else
+      made = std::move(stage);
+    if (watches) route.answer_watchers.push_back(made.get());
+    return made;
+  }
+
+  static ratelimit::HeaderStyle style_of(config::RateLimitHeaders::Style style) {
+    switch (style) {
+      case config::RateLimitHeaders::Style::draft10:
+        return ratelimit::HeaderStyle::ietf10;
+      case config::RateLimitHeaders::Style::draft7:
+        return ratelimit::HeaderStyle::ietf7;
+      case config::RateLimitHeaders::Style::draft6:
+        return ratelimit::HeaderStyle::ietf6;
+      case config::RateLimitHeaders::Style::x_ratelimit:
+        return ratelimit::HeaderStyle::x_ratelimit;
+      case config::RateLimitHeaders::Style::none:
+        break;
+    }
+    return ratelimit::HeaderStyle::none;
   }
 
   std::vector<RateLimitStage::Limit> limits_of(const config::Route& from) const {

@@ -20,6 +20,7 @@
 #include "weir/gateway/stage.h"
 #include "weir/gateway/state.h"
 #include "weir/metrics/registry.h"
+#include "weir/store/redis_client.h"
 
 namespace weir::gateway {
 
@@ -36,6 +37,7 @@ struct Route {
   std::uint32_t index = 0;
   std::vector<std::unique_ptr<Stage>> stages;  // outermost first
   std::vector<StageCounters> counters;         // one a stage
+  std::vector<Stage*> answer_watchers;         // those of the stages that look at the answer's head
   std::unique_ptr<Terminal> terminal;
 };
 
@@ -51,6 +53,8 @@ struct UpstreamPlan {
 struct Plan {
   config::Config config;
   std::vector<UpstreamPlan> upstreams;
+  std::optional<store::RedisOptions> redis;
+  std::shared_ptr<Sharing> sharing;  // with redis
   std::vector<Route> routes;
   RouteTable table;
   // Applies what changes shared state (limits, semaphores, breaker options). Called once, when the plan is published;

@@ -29,6 +29,7 @@
 namespace weir::gateway {
 
 class Exchange;
+struct AnswerHead;
 
 enum class Verdict : std::uint8_t {
   proceed,
@@ -47,6 +48,9 @@ class Stage {
   virtual std::span<const Problem> refusals() const noexcept { return {}; }
   virtual Verdict admit(Exchange& exchange) = 0;
   virtual void release(Exchange&) noexcept {}
+  // The head of the answer, before it goes to the client, for stages in Route::answer_watchers: the fields of an
+  // upstream that tell weir something.
+  virtual void answered(Exchange&, const AnswerHead&) noexcept {}
   virtual void settle(Exchange&) noexcept {}
   // Null for all but those few that must wait for a socket.
   virtual class AsyncStage* as_async() noexcept { return nullptr; }

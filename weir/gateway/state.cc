@@ -33,6 +33,15 @@ std::shared_ptr<ratelimit::KeyedRateLimiter> State::limiter(const ratelimit::Pol
   });
 }
 
+std::shared_ptr<SharedLimit> State::shared_limit(const ratelimit::Policy& policy, std::uint32_t nodes) {
+  const std::lock_guard lock(mutex_);
+  return find_or_make(shared_limits_, policy.name, [&] {
+    auto made = std::make_shared<SharedLimit>(policy, nodes, seed_);
+    sharing_->add(made);
+    return made;
+  });
+}
+
 std::shared_ptr<resilience::LoadShedder> State::shedder(const std::string& name,
                                                         std::uint32_t max_in_flight) {
   const std::lock_guard lock(mutex_);

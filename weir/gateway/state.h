@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "weir/base/hash.h"
+#include "weir/gateway/shared_limit.h"
 #include "weir/ratelimit/keyed_limiter.h"
 #include "weir/resilience/load_shedder.h"
 #include "weir/upstream/upstream.h"
@@ -31,6 +32,9 @@ class State {
 
   // The named one, made with these options when it is new. An existing one is returned unchanged.
   std::shared_ptr<ratelimit::KeyedRateLimiter> limiter(const ratelimit::Policy& policy);
+  // The same for a limit in Redis.
+  std::shared_ptr<SharedLimit> shared_limit(const ratelimit::Policy& policy, std::uint32_t nodes);
+  const std::shared_ptr<Sharing>& sharing() const noexcept { return sharing_; }
   std::shared_ptr<resilience::LoadShedder> shedder(const std::string& name, std::uint32_t max_in_flight);
   std::shared_ptr<upstream::SharedUpstream> upstream(const std::string& name,
                                                      const resilience::CircuitBreaker::Options& breaker);
@@ -47,7 +51,9 @@ class State {
   const base::SipKey seed_;
   const upstream::SharedUpstream::OnTransition on_transition_;
   mutable std::mutex mutex_;
+  const std::shared_ptr<Sharing> sharing_ = std::make_shared<Sharing>();
   ByName<ratelimit::KeyedRateLimiter> limiters_;
+  ByName<SharedLimit> shared_limits_;
   ByName<resilience::LoadShedder> shedders_;
   ByName<upstream::SharedUpstream> upstreams_;
 };

@@ -60,6 +60,7 @@ void Worker::adopt(std::shared_ptr<const Plan> plan) {
     next->upstreams.push_back(std::make_unique<upstream::WorkerUpstream>(upstream.options, upstream.shared,
                                                                          std::move(endpoint_pools)));
   }
+  next->redis = redis_for(*plan);
   next->route_series_.resize(plan->routes.size() + 1);
   next->upstream_series_.resize(plan->upstreams.size());
   next->plan = std::move(plan);
@@ -69,6 +70,17 @@ void Worker::adopt(std::shared_ptr<const Plan> plan) {
     delete old;
   else
     retired_.push_back(*old);
+}
+
+// The current plan's client when it goes on with the same server, else a new one.
+std::shared_ptr<store::RedisClient> Worker::redis_for(const Plan& plan) {
+  if (!plan.redis) return nullptr;
+  if (current_ != nullptr && current_->redis != nullptr && current_->plan->redis == plan.redis)
+    return current_->redis;
+  auto client = std::make_shared<store::RedisClient>(reactor, resolver_, *plan.redis, random());
+  // One worker keeps watch for all: it brings what the process owes when Redis answers again.
+  if (index == 0) background_.spawn(plan.sharing->watch(client));
+  return client;
 }
 
 std::string Worker::pool_key(const upstream::EndpointOptions& endpoint) {

@@ -23,6 +23,7 @@
 #include "weir/io/reactor.h"
 #include "weir/io/resolver.h"
 #include "weir/metrics/registry.h"
+#include "weir/store/redis_client.h"
 #include "weir/upstream/upstream.h"
 
 namespace weir::gateway {
@@ -37,6 +38,7 @@ class WorkerPlan : public base::ListNode<> {
  public:
   std::shared_ptr<const Plan> plan;
   std::vector<std::unique_ptr<upstream::WorkerUpstream>> upstreams;  // by the plan's index
+  std::shared_ptr<store::RedisClient> redis;                         // null when the plan has none
 
  private:
   friend class Worker;
@@ -87,6 +89,9 @@ class Worker {
   // "2026-11-24T12:00:00.123Z"; the part up to the second is rendered once a second.
   std::string_view time_text();
 
+  // Runs to its end, or to the worker's; what it uses must live as long.
+  void run_in_background(async::Task<void> task) { background_.spawn(std::move(task)); }
+
   // Wall time of this turn of the loop: the monotonic clock carried on from one reading a second.
   WallTime wall_now() noexcept;
 
@@ -110,6 +115,7 @@ class Worker {
                 http::Method method, int status, Duration took);
   void refresh_second();
 
+  std::shared_ptr<store::RedisClient> redis_for(const Plan& plan);
   static std::string pool_key(const upstream::EndpointOptions& endpoint);
 
   io::Resolver& resolver_;

@@ -41,6 +41,25 @@ TEST(ExactWindow, RefusesTheCallAboveTheLimit) {
   EXPECT_FALSE(limiter.allow_at(kStart + 60s));
 }
 
+// Bookings round up to a tick, so the room of a booking comes back a tick late; a client that is told so in whole
+// seconds is told the window, not a second more.
+TEST(ExactWindow, NextAfterIsNeverMoreThanTheWindow) {
+  for (const Duration window : {Duration{1s}, Duration{60s}, Duration{1h}, Duration{24h}}) {
+    Policy policy;
+    policy.limit = 5;
+    policy.window = window;
+    RateLimiter limiter(policy);
+    for (std::int64_t ns : {1, 7, 63, 64, 65, 4095, 4097}) {
+      const TimePoint now = TimePoint{2h} + Duration{ns};
+      const Decision d = limiter.allow_at(now, 0, Want::headers);
+      EXPECT_LE(d.next_after, window);
+      const Decision booked = limiter.allow_at(now, 1, Want::headers);
+      EXPECT_GT(booked.next_after, Duration{0});
+      EXPECT_LE(booked.next_after, window);
+    }
+  }
+}
+
 // Two bursts around a minute's boundary: 100 of 100, where fixed windows let 200 through.
 TEST(ExactWindow, TwoBurstsGetOneLimit) {
   RateLimiter limiter(exact(100, 1min));

@@ -60,6 +60,8 @@ struct RedisOptions {
   std::size_t pending_max = 8192;       // a worker's exchanges in flight are fewer
   std::size_t unsent_max = 16U << 20U;  // bytes
   std::size_t reply_max = 64U << 20U;   // bytes of one reply
+
+  friend bool operator==(const RedisOptions&, const RedisOptions&) noexcept = default;
 };
 
 class RedisClient final : private async::Ready {

@@ -22,6 +22,7 @@ struct RedisUrl {
   std::string password;  // "": none is sent
   std::uint32_t database = 0;
 
+  friend bool operator==(const RedisUrl&, const RedisUrl&) noexcept = default;
   // Error invalid_argument: what is wrong with which part.
   static Result<RedisUrl> parse(std::string_view text);
   // "10.0.0.7:6379": for logs and metrics.

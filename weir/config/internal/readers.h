@@ -28,6 +28,8 @@ struct ReadContext {
 void read_server(const Value& root, const ReadContext& context);
 void read_upstreams(const Value& root, const ReadContext& context);
 void read_rate_limits(const Value& root, const ReadContext& context);
+void read_rate_limit_headers(const Value& root, const ReadContext& context);
+void read_redis(const Value& root, const ReadContext& context);  // behind read_rate_limits
 void read_routes(const Value& root, const ReadContext& context);
 
 // Free text, remembered as a secret when it came from outside the file.

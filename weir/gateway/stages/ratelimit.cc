@@ -4,42 +4,29 @@
 #include <array>
 #include <charconv>
 
-#include "weir/http/uri.h"
+#include "weir/gateway/plan.h"
+#include "weir/gateway/stages/limit_keys.h"
 #include "weir/ratelimit/headers.h"
 #include "weir/ratelimit/key.h"
 
 namespace weir::gateway {
-namespace {
-
-std::string_view ip_key(Exchange& exchange) {
-  const base::IpAddress& ip = exchange.client;
-  const ratelimit::IpKey key({ip.bytes().data(), ip.is_v4() ? 4U : 16U});
-  return exchange.arena.keep(key.view());
-}
-
-// RFC 6265 4.2.1: "a=1; b=2". The first of that name.
-std::string_view cookie(const http::Fields& fields, std::string_view name) {
-  for (const http::Field& field : fields) {
-    if (field.id != http::Name::cookie) continue;
-    for (std::string_view pair : base::split(field.value, ';')) {
-      pair = base::trim(pair);
-      const std::size_t equals = pair.find('=');
-      if (equals != std::string_view::npos && pair.substr(0, equals) == name) return pair.substr(equals + 1);
-    }
-  }
-  return {};
-}
-
-}  // namespace
 
 std::span<const Problem> RateLimitStage::refusals() const noexcept {
   static constexpr std::array kRefusals{Problem::rate_limited};
   return kRefusals;
 }
 
-RateLimitStage::RateLimitStage(std::vector<Limit> limits, std::string route)
-    : limits_(std::move(limits)), route_(std::move(route)) {
-  if (limits_.size() != 1) return;
+RateLimitStage::RateLimitStage(std::vector<Limit> limits, Options options)
+    : limits_(std::move(limits)), options_(std::move(options)), keeps_(options_.later_phase) {
+  for (const Limit& limit : limits_) {
+    asks_redis_ = asks_redis_ || limit.shared != nullptr;
+    watches_answers_ = watches_answers_ || !limit.options.cost_header.empty();
+    keeps_ = keeps_ || !limit.options.cost_header.empty() ||
+             limit.policy.algorithm == ratelimit::Algorithm::concurrency;
+  }
+  const bool usual = limits_.size() == 1 && limits_.front().tiers.empty() && !asks_redis_ &&
+                     options_.style == ratelimit::HeaderStyle::ietf10;
+  if (!usual) return;
   ratelimit::LimitReport report;
   report.policy = &limits_.front().policy;
   report.decision.allowed = true;
@@ -51,56 +38,26 @@ RateLimitStage::RateLimitStage(std::vector<Limit> limits, std::string route)
   }
 }
 
-RateLimitStage::Key RateLimitStage::part_of(Exchange& exchange, const config::KeyPart& part,
-                                            std::string_view* text) const {
-  using Kind = config::KeyPart::Kind;
-  switch (part.kind) {
-    case Kind::global:
-      *text = "*";
-      break;
-    case Kind::client_ip:
-      *text = ip_key(exchange);
-      break;
-    case Kind::header:
-      if (const http::Field* field = exchange.request.fields.find(part.name)) *text = field->value;
-      break;
-    case Kind::cookie:
-      *text = cookie(exchange.request.fields, part.name);
-      break;
-    case Kind::query:
-      *text = http::query_parameter(exchange.request.query, part.name).value_or("");
-      break;
-    case Kind::path:
-      *text = exchange.path;
-      break;
-    case Kind::method:
-      *text = exchange.request.method_text;
-      break;
-    case Kind::host: {
-      char* lower = exchange.arena.allocate(exchange.request.authority.size());
-      for (std::size_t i = 0; i < exchange.request.authority.size(); ++i)
-        lower[i] = base::ascii_lower(exchange.request.authority[i]);
-      *text = {lower, exchange.request.authority.size()};
-      break;
-    }
-    case Kind::route:
-      *text = route_;
-      break;
+bool RateLimitStage::find_key(Exchange& exchange, const Limit& limit, std::string_view* key) {
+  if (limit_key(exchange, limit.options.key, options_.route, key)) return true;
+  using Missing = config::RateLimit::Missing;
+  *key = {};
+  if (limit.options.on_missing_key == Missing::skip) return true;
+  if (limit.options.on_missing_key == Missing::use_client_ip) {
+    *key = keyless_key(exchange);
+    return true;
   }
-  return text->empty() ? Key::missing : Key::present;
+  exchange.refuse(name(), Problem::rate_limited, "the request has no key for this limit");
+  return false;
 }
 
-RateLimitStage::Key RateLimitStage::key_of(Exchange& exchange, const Limit& limit,
-                                           std::string_view* key) const {
-  if (limit.options.key.size() == 1) return part_of(exchange, limit.options.key.front(), key);
-  std::string joined;
-  for (const config::KeyPart& part : limit.options.key) {
-    std::string_view text;
-    if (part_of(exchange, part, &text) == Key::missing) return Key::missing;
-    ratelimit::append_key_part(joined, text);
-  }
-  *key = exchange.arena.keep(joined);
-  return Key::present;
+const RateLimitStage::Bucket& RateLimitStage::bucket_of(Exchange& exchange, const Limit& limit) const {
+  if (limit.tiers.empty()) return limit;
+  std::string_view tier;
+  if (!key_part(exchange, *limit.options.tier_from, options_.route, &tier)) return limit;
+  for (const auto& [name, bucket] : limit.tiers)
+    if (name == tier) return bucket;
+  return limit;
 }
 
 Verdict RateLimitStage::admit(Exchange& exchange) {
@@ -113,22 +70,17 @@ Verdict RateLimitStage::decide(Exchange& exchange) {
   std::array<ratelimit::Charge, kMost> charges;
   std::array<ratelimit::LimitReport, kMost> reports;
   std::array<ratelimit::Decision, kMost> decisions;
+  std::array<const Limit*, kMost> sources;
   std::size_t count = 0;
   for (const Limit& limit : limits_) {
     std::string_view key;
-    if (key_of(exchange, limit, &key) == Key::missing) {
-      using Missing = config::RateLimit::Missing;
-      if (limit.options.on_missing_key == Missing::skip) continue;
-      if (limit.options.on_missing_key == Missing::deny) {
-        exchange.refuse(name(), Problem::rate_limited, "the request has no key for this limit");
-        return Verdict::refuse;
-      }
-      // Those without a key are counted by address, apart from any key that looks like one.
-      key = exchange.arena.concat({std::string_view("\0ip", 3), ip_key(exchange)});
-    }
-    charges[count].limiter = limit.limiter.get();
+    if (!find_key(exchange, limit, &key)) return refuse(exchange);
+    if (key.empty()) continue;
+    const Bucket& bucket = bucket_of(exchange, limit);
+    charges[count].limiter = bucket.limiter.get();
     charges[count].key = key;
-    reports[count].policy = &limit.policy;
+    reports[count].policy = &bucket.policy;
+    sources[count] = &limit;
     ++count;
   }
   if (count == 0) return Verdict::proceed;
@@ -136,8 +88,25 @@ Verdict RateLimitStage::decide(Exchange& exchange) {
                                              ratelimit::Want::headers);
   for (std::size_t i = 0; i < count; ++i) reports[i].decision = decisions[i];
   describe(exchange, {reports.data(), count});
-  if (admitted) return Verdict::proceed;
-  exchange.refuse(name(), Problem::rate_limited);
+  if (!admitted) {
+    exchange.refuse(name(), Problem::rate_limited);
+    return refuse(exchange);
+  }
+  if (keeps_) {
+    std::array<Item, kMost> items;
+    for (std::size_t i = 0; i < count; ++i) {
+      items[i].limit = sources[i];
+      items[i].bucket = &bucket_of(exchange, *sources[i]);
+      items[i].key = charges[i].key;
+      items[i].charged_at = decisions[i].charged_at;
+    }
+    keep(exchange, {items.data(), count});
+  }
+  return Verdict::proceed;
+}
+
+Verdict RateLimitStage::refuse(Exchange& exchange) noexcept {
+  if (options_.earlier != nullptr) options_.earlier->give_back(exchange);
   return Verdict::refuse;
 }
 
@@ -156,8 +125,73 @@ void RateLimitStage::describe(Exchange& exchange, std::span<const ratelimit::Lim
     exchange.add_answer_field("RateLimit", exchange.arena.concat({item_, numbers}), http::Name::ratelimit);
     return;
   }
-  for (const ratelimit::HeaderField& field : ratelimit::format_headers(reports, {}, exchange.worker.scratch))
+  ratelimit::HeaderOptions how;
+  how.style = options_.style;
+  if (options_.retry_jitter > Duration::zero())
+    how.retry_jitter =
+        Duration{static_cast<Duration::rep>(exchange.worker.random.below(options_.retry_jitter.count()))};
+  for (const ratelimit::HeaderField& field : ratelimit::format_headers(reports, how, exchange.worker.scratch))
     exchange.add_answer_field(field.name, exchange.arena.keep(field.value), http::parse_name(field.name));
+}
+
+// --- what may have to go back ---
+
+void RateLimitStage::keep(Exchange& exchange, std::span<const Item> items) {
+  static_assert(std::is_trivially_destructible_v<Item>);  // the arena destroys nothing
+  char* raw = exchange.arena.allocate(items.size() * sizeof(Item) + alignof(Item));
+  const auto address = reinterpret_cast<std::uintptr_t>(raw);
+  raw += (alignof(Item) - address % alignof(Item)) % alignof(Item);
+  Taken taken;
+  taken.items = reinterpret_cast<Item*>(raw);
+  taken.count = static_cast<std::uint32_t>(items.size());
+  std::uninitialized_copy(items.begin(), items.end(), taken.items);
+  exchange.keep(options_.taken, taken);
+}
+
+void RateLimitStage::give_back(Exchange& exchange, const Item& item) noexcept {
+  if (item.bucket->shared != nullptr)
+    give_back_shared(exchange, item);
+  else
+    item.bucket->limiter->refund_at(exchange.worker.reactor.now(), item.key, item.cost, item.charged_at);
+}
+
+void RateLimitStage::give_back(Exchange& exchange) noexcept {
+  const Taken* taken = exchange.get(options_.taken);
+  if (taken == nullptr) return;
+  for (std::uint32_t i = 0; i < taken->count; ++i) give_back(exchange, taken->items[i]);
+  exchange.drop(options_.taken);
+}
+
+// Places of concurrency limits come free when the upstream's part is over.
+void RateLimitStage::release(Exchange& exchange) noexcept {
+  if (!keeps_) return;
+  Taken* taken = exchange.get(options_.taken);
+  if (taken == nullptr) return;
+  for (std::uint32_t i = 0; i < taken->count; ++i)
+    if (taken->items[i].bucket->policy.algorithm == ratelimit::Algorithm::concurrency)
+      give_back(exchange, taken->items[i]);
+  exchange.drop(options_.taken);
+}
+
+void RateLimitStage::answered(Exchange& exchange, const AnswerHead& head) noexcept {
+  const Taken* taken = exchange.get(options_.taken);
+  if (taken == nullptr) return;
+  for (std::uint32_t i = 0; i < taken->count; ++i) {
+    const Item& item = taken->items[i];
+    if (item.limit->options.cost_header.empty()) continue;
+    const http::Field* field = head.fields.find(item.limit->options.cost_header);
+    if (field == nullptr) continue;
+    const std::optional<std::uint64_t> said = base::parse_u64(base::trim(field->value));
+    if (!said) continue;  // what an upstream says badly costs one, as if it had said nothing
+    const auto cost = static_cast<std::uint32_t>(std::min<std::uint64_t>(*said, UINT32_MAX));
+    const TimePoint now = exchange.worker.reactor.now();
+    if (cost == 0)
+      give_back(exchange, item);
+    else if (cost > 1 && item.bucket->shared != nullptr)
+      item.bucket->shared->owe(now, item.shared_key, cost - 1);
+    else if (cost > 1)
+      item.bucket->limiter->charge_at(now, item.key, cost - 1);
+  }
 }
 
 }  // namespace weir::gateway

@@ -1,5 +1,7 @@
 #include "weir/ratelimit/internal/exact_window.h"
 
+#include <algorithm>
+
 #include <array>
 
 namespace weir::ratelimit::internal {
@@ -42,7 +44,9 @@ void ExactWindow::describe(Decision& d) const noexcept {
   const std::uint32_t live = count_ - dead;
   d.remaining = p_.limit > live ? p_.limit - live : 0;
   if (live == 0) return;
-  d.next_after = Duration{leaves_at(element(dead)) - now_};
+  // A booking was rounded up to a tick: for whoever is told, the room of this moment comes back in one window, not in
+  // one window and a tick (which a field of whole seconds would round to a second more).
+  d.next_after = Duration{std::min(leaves_at(element(dead)) - now_, p_.window_ns)};
   d.reset_after = Duration{leaves_at(element(count_ - 1)) - now_};
 }
 
