@@ -29,6 +29,64 @@ std::string relative_to(std::string_view from, std::string_view path) {
 
 namespace {
 
+// RFC 8259 6.
+bool is_json_number(std::string_view text) {
+  const auto digits = [&] {
+    const std::size_t before = text.size();
+    while (!text.empty() && base::is_digit(text.front())) text.remove_prefix(1);
+    return text.size() != before;
+  };
+  if (text.starts_with('-')) text.remove_prefix(1);
+  if (text.starts_with('0'))
+    text.remove_prefix(1);
+  else if (!digits())
+    return false;
+  if (text.starts_with('.') && (text.remove_prefix(1), !digits())) return false;
+  if (!text.starts_with('e') && !text.starts_with('E')) return text.empty();
+  text.remove_prefix(1);
+  if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
+  return digits() && text.empty();
+}
+
+// YAML's own words and JSON's numbers where they are not in quotes; all other scalars are texts.
+void append_json(const Node& node, std::string& out) {
+  switch (node.kind) {
+    case Node::Kind::null:
+      out += "null";
+      return;
+    case Node::Kind::scalar: {
+      const bool plain = !node.quoted && (node.text == "true" || node.text == "false" ||
+                                          node.text == "null" || is_json_number(node.text));
+      if (!plain) out += '"';
+      if (plain)
+        out += node.text;
+      else
+        base::append_json_escaped(out, node.text);
+      if (!plain) out += '"';
+      return;
+    }
+    case Node::Kind::list:
+      out += '[';
+      for (const Node* item : node.items) {
+        if (item != node.items.front()) out += ',';
+        append_json(*item, out);
+      }
+      out += ']';
+      return;
+    case Node::Kind::map:
+      break;
+  }
+  out += '{';
+  for (const Entry& entry : node.entries) {
+    if (&entry != &node.entries.front()) out += ',';
+    out += '"';
+    base::append_json_escaped(out, entry.key);
+    out += "\":";
+    append_json(*entry.value, out);
+  }
+  out += '}';
+}
+
 class Walk {
  public:
   explicit Walk(const CheckContext& context) : context_(context), report_(context.report) {}
@@ -38,6 +96,11 @@ class Walk {
     Value value;
     value.at = node.at;
     value.key_at = key_at;
+    if ((row.forms & kJson) != 0) {
+      value.form = kJson;
+      append_json(node, value.text);
+      return value;
+    }
     switch (node.kind) {
       case Node::Kind::map:
         if (!has_map_form(row)) {

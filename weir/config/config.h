@@ -15,6 +15,7 @@
 
 #include "weir/base/clock.h"
 #include "weir/base/ip.h"
+#include "weir/bff/plan.h"
 
 namespace weir::config {
 
@@ -194,9 +195,21 @@ struct Route {
   bool strip_prefix = false;
   std::string rewrite;  // "" or "/v2/*"
   bool allow_encoded_slash = false;
-  std::optional<std::string> upstream;  // exactly one of upstream and respond
+  std::optional<std::string> upstream;  // exactly one of upstream, respond and bff
   std::optional<Respond> respond;
+  std::optional<bff::PageSpec> bff;  // compiles
   Position at;
+};
+
+// What of requests is told to a collector of traces.
+struct Tracing {
+  std::optional<HostPort> otlp;  // none: nothing is sent
+  std::string otlp_url;
+  double sample = 0.01;
+  Duration slow = std::chrono::seconds{1};
+  bool json = false;  // else protobuf
+  std::string service = "weir";
+  std::vector<base::Cidr> trust;
 };
 
 struct Config {
@@ -211,6 +224,7 @@ struct Config {
   TrustedProxies trusted_proxies;
   Limits limits;
   std::uint32_t max_in_flight = 1024;  // load_shed of the process
+  std::optional<Tracing> tracing;
   std::vector<Upstream> upstreams;
   std::vector<RateLimit> rate_limits;
   RateLimitHeaders rate_limit_headers;

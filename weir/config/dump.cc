@@ -223,7 +223,100 @@ void edit(JsonWriter& json, const Secrets& secrets, std::string_view name, const
   json.close('}');
 }
 
+std::string_view need_word(bff::Need need) {
+  return need == bff::Need::required ? "required" : need == bff::Need::primary ? "primary" : "optional";
+}
+
+std::string condition_key(const bff::Reference& value) {
+  const std::string_view source = value.source == bff::Source::header    ? "header."
+                                  : value.source == bff::Source::variant ? "variant."
+                                  : value.source == bff::Source::flag    ? "flag."
+                                                                         : "passport.";
+  return std::string(source) + value.name;
+}
+
+void conditions(JsonWriter& json, const std::vector<bff::Condition>& list) {
+  constexpr const char* kWords[] = {"eq", "ne", "in", "not_in", "exists"};
+  json.key("when").open('{');
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    // Conditions on one value stand together, as they were read.
+    const std::string key = condition_key(list[i].value);
+    if (i == 0 || condition_key(list[i - 1].value) != key) json.key(key).open('{');
+    const auto op = static_cast<std::size_t>(list[i].op);
+    if (list[i].op == bff::Condition::Operator::in || list[i].op == bff::Condition::Operator::not_in)
+      strings(json, kWords[op], list[i].operands);
+    else if (list[i].op == bff::Condition::Operator::exists)
+      json.member(kWords[op], list[i].operands.front() == "true");
+    else
+      json.member(kWords[op], list[i].operands.front());
+    if (i + 1 == list.size() || condition_key(list[i + 1].value) != key) json.close('}');
+  }
+  json.close('}');
+}
+
+void shape(JsonWriter& json, const bff::Shape& shape) {
+  json.key("shape").open('{');
+  if (!shape.pick.empty()) {
+    std::string path;
+    for (const std::string& step : shape.pick) path.append(path.empty() ? "" : ".").append(step);
+    json.member("pick", path);
+  }
+  strings(json, "allow", shape.allow);
+  strings(json, "deny", shape.deny);
+  json.key("rename").open('{');
+  for (const auto& [from, to] : shape.rename) json.member(from, to);
+  json.close('}');
+  if (!shape.wrap.empty()) json.member("wrap", shape.wrap);
+  json.member("flatten", shape.flatten).close('}');
+}
+
+void section(JsonWriter& json, const bff::SectionSpec& section) {
+  json.key(section.name).open('{').member("upstream", section.upstream).member("path", section.target);
+  json.member("method", http::to_string(section.method));
+  if (section.body) json.key("body").open('{').key("json").raw(*section.body).close('}');
+  if (section.timeout) duration(json, "timeout", section.timeout);
+  json.member("need", need_word(section.need)).key("on_error").raw(section.on_error);
+  json.member("omit_on_error", section.omit_on_error);
+  if (section.fallback) json.key("fallback").raw(*section.fallback);
+  if (!section.when.empty()) conditions(json, section.when);
+  if (section.for_each) {
+    json.key("for_each").open('{').member("in", section.for_each->in).member("max", section.for_each->max);
+    json.member("concurrency", section.for_each->concurrency).member("distinct", section.for_each->distinct);
+    json.close('}');
+  }
+  if (!section.shape.empty()) shape(json, section.shape);
+  json.key("cache").open('{');
+  duration(json, "ttl", section.cache_for);
+  duration(json, "stale_if_error", section.stale_if_error);
+  json.member("scope", section.shared ? "public" : "user").close('}');
+  json.member("text", section.text);
+  size(json, "max_body", section.body_max);
+  strings(json, "headers", section.headers);
+  json.close('}');
+}
+
+void page(JsonWriter& json, const bff::PageSpec& page) {
+  json.key("bff").open('{');
+  duration(json, "deadline", page.deadline);
+  json.member("reply", page.envelope ? "envelope" : "flat").member("server_timing", page.server_timing);
+  size(json, "max_body", page.body_max);
+  json.member("max_calls", page.calls_max).key("sections").open('{');
+  for (const bff::SectionSpec& each : page.sections) section(json, each);
+  json.close('}').close('}');
+}
+
+void tracing(JsonWriter& json, const Tracing& tracing) {
+  json.key("tracing").open('{');
+  if (tracing.otlp) json.member("otlp", tracing.otlp_url);
+  json.member("sample", percent_text(tracing.sample));
+  duration(json, "slow", tracing.slow);
+  json.member("encoding", tracing.json ? "json" : "protobuf").member("service", tracing.service);
+  cidrs(json, "trust", tracing.trust);
+  json.close('}');
+}
+
 void target(JsonWriter& json, const Secrets& secrets, const Route& route) {
+  if (route.bff) page(json, *route.bff);
   if (route.upstream) json.member("upstream", *route.upstream);
   if (!route.respond) return;
   json.key("respond").open('{').member("status", route.respond->status);
@@ -236,7 +329,7 @@ void route(JsonWriter& json, const Secrets& secrets, const Route& route) {
   if (!route.methods.empty()) strings(json, "methods", route.methods);
   if (!route.host.empty()) json.member("host", route.host);
   strings(json, "rate_limit", route.rate_limit);
-  if (route.upstream) {
+  if (route.upstream || route.bff) {
     if (route.load_shed == Route::LoadShed::own)
       json.key("load_shed").open('{').member("max_in_flight", route.max_in_flight).close('}');
     else if (route.load_shed == Route::LoadShed::off)
@@ -295,6 +388,7 @@ std::string to_json(const Config& config) {
   json.open('{');
   server(json, config);
   limits(json, config.limits);
+  if (config.tracing) tracing(json, *config.tracing);
   json.key("upstreams").open('{');
   for (const Upstream& each : config.upstreams) upstream(json, each);
   json.close('}');

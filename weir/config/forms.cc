@@ -52,6 +52,7 @@ constexpr Noun kNouns[] = {
     {kPercent, "a share from 0% to 100%"},
     {kFilePath, "the path of a file"},
     {kBool, "true or false"},
+    {kJson, "any value"},
 };
 
 std::string text_noun(const Row& row) {

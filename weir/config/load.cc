@@ -45,6 +45,7 @@ class Loader {
       check_required(merged_, "", Position{0, 1, 1}, report_);
       const ReadContext context{config, report_};
       read_server(merged_, context);
+      read_tracing(merged_, context);
       read_upstreams(merged_, context);
       read_rate_limits(merged_, context);
       read_rate_limit_headers(merged_, context);

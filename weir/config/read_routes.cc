@@ -219,7 +219,7 @@ class RouteReader {
       if (value == nullptr) continue;
       if (first != nullptr) {
         context_.report.error(value->form != 0 ? value->key_at : map.at,
-                              "a route has one of `upstream` and `respond`; this one has `" +
+                              "a route has one of `upstream`, `bff` and `respond`; this one has `" +
                                   std::string(first_name) + "` and `" + std::string(name) + "`");
         return;
       }
@@ -232,12 +232,18 @@ class RouteReader {
       });
       // An unknown key may be the missing one, and is reported.
       if (!mistyped)
-        context_.report.error(map.at, "the route does not say what answers", "add `upstream` or `respond`");
+        context_.report.error(map.at, "the route does not say what answers",
+                              "add `upstream`, `bff` or `respond`");
       return;
     }
     if (first->form == 0) return;
     if (first_name == "upstream") read_upstream_name(*first, route);
     if (first_name == "respond") read_respond(map, *first, route);
+    if (first_name == "bff") {
+      const auto check = [this](const Value& name) { check_reference(upstreams_, name, "upstream"); };
+      route.bff = read_bff(*first, context_, check);
+      refuse_beside(map, "bff", {"strip_prefix", "rewrite"});
+    }
   }
 
   void read_upstream_name(const Value& value, Route& route) {
@@ -257,9 +263,15 @@ class RouteReader {
         context_.report.error(body->key_at,
                               "an answer with status " + std::to_string(respond.status) + " has no body");
     }
-    for (std::string_view useless : {"strip_prefix", "rewrite", "request_buffer", "load_shed"})
+    refuse_beside(map, "respond", {"strip_prefix", "rewrite", "request_buffer", "load_shed"});
+  }
+
+  void refuse_beside(const Value& map, std::string_view target,
+                     std::initializer_list<std::string_view> keys) {
+    for (std::string_view useless : keys)
       if (const Value* key = sound(map, useless))
-        context_.report.warning(key->key_at, "`" + std::string(useless) + "` does nothing beside `respond`");
+        context_.report.warning(
+            key->key_at, "`" + std::string(useless) + "` does nothing beside `" + std::string(target) + "`");
   }
 
   void check_name(const Value& map, const Route& route) {

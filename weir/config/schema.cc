@@ -96,10 +96,10 @@ class SchemaWriter {
     }
   }
 
-  // Exactly one of `upstream` and `respond`.
+  // Exactly one of the keys that say what answers.
   void one_target() {
     json_.key("oneOf").open('[');
-    for (const char* name : {"upstream", "respond"})
+    for (const char* name : {"upstream", "respond", "bff"})
       json_.open('{').key("required").open('[').text(name).close(']').close('}');
     json_.close(']');
   }
@@ -119,7 +119,7 @@ class SchemaWriter {
     for (Forms rest = row.forms; rest != 0; rest &= rest - 1) {
       const Forms form = rest & (~rest + 1);
       if (form == kMap && !has_map_form(row)) continue;
-      scalar = scalar || (form != kMap && form != kList);
+      scalar = scalar || (form != kMap && form != kList && form != kJson);
       json_.open('{');
       form_members(row, form);
       json_.close('}');
@@ -178,6 +178,8 @@ class SchemaWriter {
         return;
       case kNumber:
         json_.member("type", "integer").member("minimum", row.min).member("maximum", row.max);
+        return;
+      case kJson:
         return;
       case kText:
       case kFilePath:

@@ -41,6 +41,8 @@ std::optional<Frame> frame_of(std::string_view parent) {
   static const std::string up = "listen: :0\nupstreams: {u: {endpoints: [http://h]";
   static const std::string route =
       "listen: :0\nupstreams: {u: {endpoints: [http://h]}}\nroutes: [{path: /a/*, ";
+  static const std::string section =
+      route + "bff: {sections: {o: {upstream: u, path: /o}, s: {upstream: u, path: /s, ";
   static const std::map<std::string, Frame, std::less<>> frames{
       {"", {"listen: :0\n", "\n"}},
       {"access_log", {"listen: :0\naccess_log: {", "}\n"}},
@@ -59,6 +61,12 @@ std::optional<Frame> frame_of(std::string_view parent) {
       {"routes[].load_shed", {route + "upstream: u, load_shed: {", "}}]\n"}},
       {"routes[].headers.request", {route + "upstream: u, headers: {request: {", "}}}]\n"}},
       {"routes[].headers.response", {route + "upstream: u, headers: {response: {", "}}}]\n"}},
+      {"tracing", {"listen: :0\ntracing: {", "}\n"}},
+      {"routes[].bff", {route + "bff: {sections: {s: {upstream: u, path: /s}}, ", "}}]\n"}},
+      {"routes[].bff.sections.*", {section, "}}}}]\n"}},
+      {"routes[].bff.sections.*.for_each", {section + "for_each: {in: o.l, ", "}}}}}]\n"}},
+      {"routes[].bff.sections.*.shape", {section + "shape: {", "}}}}}]\n"}},
+      {"routes[].bff.sections.*.cache", {section + "cache: {", "}}}}}]\n"}},
       {"routes[].respond", {route + "respond: {", "}}]\n"}}};
   const auto found = frames.find(parent);
   return found == frames.end() ? std::nullopt : std::optional<Frame>(found->second);

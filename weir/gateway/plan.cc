@@ -11,6 +11,7 @@
 #include "weir/gateway/stages/read_body.h"
 #include "weir/gateway/stages/sanitize.h"
 #include "weir/gateway/stages/trace.h"
+#include "weir/gateway/terminals/bff.h"
 #include "weir/gateway/terminals/proxy.h"
 #include "weir/gateway/terminals/respond.h"
 
@@ -197,8 +198,27 @@ class Builder {
                    std::array{Problem::no_endpoint, Problem::upstream_unreachable,
                               Problem::upstream_malformed, Problem::upstream_timeout,
                               Problem::deadline_exceeded, Problem::overloaded, Problem::bad_request}));
+    else if (from.bff)
+      route.terminal = bff_terminal(route);
     else
       route.terminal = std::make_unique<RespondTerminal>(*from.respond);
+  }
+
+  std::unique_ptr<Terminal> bff_terminal(Route& route) {
+    std::vector<bff::SpecProblem> problems;
+    std::shared_ptr<const bff::Plan> page = bff::compile(*route.options.bff, problems);
+    WEIR_CHECK(page != nullptr);  // the configuration has compiled it
+    const metrics::FamilyId family = metrics_.counter_family(
+        "weir_bff_sections_total", "What became of the sections of pages.", {"route", "section", "state"});
+    BffTerminal::SectionCounters sections(page->nodes().size());
+    for (std::size_t i = 0; i < sections.size(); ++i)
+      for (std::size_t state = 0; state < sections[i].size(); ++state)
+        sections[i][state] =
+            metrics_.counter(family, {route.options.name, page->nodes()[i].spec.name,
+                                      bff::to_string(static_cast<bff::SectionState>(state))});
+    return std::make_unique<BffTerminal>(std::move(page), state_.section_cache(),
+                                         counters(route, "bff", std::array{Problem::section_required}),
+                                         std::move(sections));
   }
 
   // The order of the chain, outermost first. What a route does not use is not there, and costs nothing.
@@ -209,7 +229,7 @@ class Builder {
     if (!from.allow.empty() || !from.deny.empty())
       add(route, std::make_unique<AccessStage>(from.allow, from.deny));  // who may not come at all
     if (!from.rate_limit.empty()) add(route, make_rate_limit(route));    // cheapest refusal of those who may
-    if (from.upstream) {
+    if (from.upstream || from.bff) {
       add(route, std::make_unique<ReadBodyStage>(from.request_buffer));  // a slow upload must hold no place
       if (auto shedder = shedder_of(from))
         add(route,

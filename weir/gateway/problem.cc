@@ -26,6 +26,8 @@ constexpr std::array<ProblemInfo, kProblems> kTable{{
     {"overloaded", "The gateway has no resources left for this request", 503, "proxy_internal_error"},
     {"internal", "The gateway failed", 500, "proxy_internal_error"},
     {"unauthenticated", "Credentials are missing or not accepted", 401, "http_request_denied"},
+    {"section-required", "A part of the page that cannot be missing was lost", 502,
+     "http_response_incomplete"},
 }};
 
 }  // namespace

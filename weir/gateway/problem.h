@@ -30,8 +30,9 @@ enum class Problem : std::uint8_t {
   overloaded,
   internal,
   unauthenticated,
+  section_required,
 };
-inline constexpr std::size_t kProblems = 16;
+inline constexpr std::size_t kProblems = 17;
 
 struct ProblemInfo {
   std::string_view name;   // "rate-limited"; "-" for none

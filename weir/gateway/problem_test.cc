@@ -22,6 +22,7 @@ constexpr Row kContract[] = {
     {Problem::method_not_allowed, "method-not-allowed", 405},
     {Problem::forbidden, "forbidden", 403},
     {Problem::unauthenticated, "unauthenticated", 401},
+    {Problem::section_required, "section-required", 502},
     {Problem::rate_limited, "rate-limited", 429},
     {Problem::load_shed, "load-shed", 503},
     {Problem::circuit_open, "circuit-open", 503},

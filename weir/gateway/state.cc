@@ -72,4 +72,11 @@ std::vector<std::pair<std::string, std::shared_ptr<upstream::SharedUpstream>>> S
   return alive(upstreams_);
 }
 
+std::shared_ptr<bff::SectionCache> State::section_cache() {
+  const std::lock_guard lock(mutex_);
+  if (section_cache_ == nullptr)
+    section_cache_ = std::make_shared<bff::SectionCache>(cache::Options{}, seed_);
+  return section_cache_;
+}
+
 }  // namespace weir::gateway

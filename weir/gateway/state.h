@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "weir/base/hash.h"
+#include "weir/bff/section.h"
 #include "weir/gateway/shared_limit.h"
 #include "weir/ratelimit/keyed_limiter.h"
 #include "weir/resilience/load_shedder.h"
@@ -39,6 +40,9 @@ class State {
   std::shared_ptr<upstream::SharedUpstream> upstream(const std::string& name,
                                                      const resilience::CircuitBreaker::Options& breaker);
 
+  // Sections of pages that are kept; made when first asked for, and it stays.
+  std::shared_ptr<bff::SectionCache> section_cache();
+
   // Everything alive, by name.
   std::vector<std::pair<std::string, std::shared_ptr<ratelimit::KeyedRateLimiter>>> limiters() const;
   std::vector<std::pair<std::string, std::shared_ptr<resilience::LoadShedder>>> shedders() const;
@@ -56,6 +60,7 @@ class State {
   ByName<SharedLimit> shared_limits_;
   ByName<resilience::LoadShedder> shedders_;
   ByName<upstream::SharedUpstream> upstreams_;
+  std::shared_ptr<bff::SectionCache> section_cache_;
 };
 
 }  // namespace weir::gateway

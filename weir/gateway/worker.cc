@@ -10,6 +10,8 @@ namespace weir::gateway {
 namespace {
 
 constexpr std::size_t kCallsKept = 1024;  // a worker; above it calls are freed, not kept
+constexpr std::size_t kPagesKept = 64;
+constexpr std::size_t kPageBytesKept = 1024 * 1024;  // a page
 
 std::uint32_t method_and_status(http::Method method, int status) {
   return static_cast<std::uint32_t>(method) << 16 | static_cast<std::uint32_t>(status);
@@ -108,6 +110,21 @@ std::unique_ptr<upstream::Call> Worker::take_call() {
 void Worker::return_call(std::unique_ptr<upstream::Call> call) {
   call->reset();
   if (calls_.size() < kCallsKept) calls_.push_back(std::move(call));
+}
+
+std::unique_ptr<bff::Page> Worker::take_page() {
+  if (pages_.empty()) return std::make_unique<bff::Page>();
+  std::unique_ptr<bff::Page> page = std::move(pages_.back());
+  pages_.pop_back();
+  return page;
+}
+
+void Worker::return_page(std::unique_ptr<bff::Page> page) {
+  // What one large page needed is not held for ever.
+  std::size_t held = page->body.capacity();
+  for (const bff::Section& section : page->sections)
+    held += section.response.body.capacity() + section.built.capacity();
+  if (pages_.size() < kPagesKept && held <= kPageBytesKept) pages_.push_back(std::move(page));
 }
 
 WallTime Worker::wall_now() noexcept {

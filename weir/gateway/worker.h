@@ -18,6 +18,7 @@
 #include "weir/async/scope.h"
 #include "weir/base/intrusive_list.h"
 #include "weir/base/random.h"
+#include "weir/bff/page.h"
 #include "weir/gateway/access_log_writer.h"
 #include "weir/io/buffer.h"
 #include "weir/io/reactor.h"
@@ -84,6 +85,10 @@ class Worker {
   std::unique_ptr<upstream::Call> take_call();
   void return_call(std::unique_ptr<upstream::Call> call);
 
+  // Pages likewise.
+  std::unique_ptr<bff::Page> take_page();
+  void return_page(std::unique_ptr<bff::Page> page);
+
   // "Sun, 06 Nov 1994 08:49:37 GMT", rendered once a second (RFC 9110 5.6.7).
   std::string_view http_date();
   // "2026-11-24T12:00:00.123Z"; the part up to the second is rendered once a second.
@@ -107,6 +112,7 @@ class Worker {
   AccessLogWriter::Lane* const log;
   io::BufferPool buffers;
   base::Random random;
+  bff::JsonValidator json_validator;
   std::string log_line;  // scratch of the access log
   std::string scratch;   // of whoever renders something just now
 
@@ -125,6 +131,7 @@ class Worker {
   WorkerPlan* current_ = nullptr;
   base::IntrusiveList<WorkerPlan, base::DefaultTag> retired_;
   std::vector<std::unique_ptr<upstream::Call>> calls_;
+  std::vector<std::unique_ptr<bff::Page>> pages_;
   metrics::FamilyId server_duration_;
   metrics::FamilyId client_duration_;
   WallTime wall_{};  // read at wall_at_

@@ -45,6 +45,7 @@ inline constexpr Forms kHeaderValue = 1U << 22;
 inline constexpr Forms kName = 1U << 23;      // an identifier: letters, digits, _ . -
 inline constexpr Forms kLimitKey = 1U << 24;  // client_ip, header:N, ...
 inline constexpr Forms kFailure = 1U << 25;   // 5xx, 503, !501, timeout
+inline constexpr Forms kJson = 1U << 26;      // anything at all, taken as the JSON it stands for
 
 struct Row {
   std::string_view path;

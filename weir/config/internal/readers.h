@@ -5,6 +5,7 @@
 #ifndef WEIR_CONFIG_INTERNAL_READERS_H_
 #define WEIR_CONFIG_INTERNAL_READERS_H_
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,6 +32,11 @@ void read_rate_limits(const Value& root, const ReadContext& context);
 void read_rate_limit_headers(const Value& root, const ReadContext& context);
 void read_redis(const Value& root, const ReadContext& context);  // behind read_rate_limits
 void read_routes(const Value& root, const ReadContext& context);
+void read_tracing(const Value& root, const ReadContext& context);
+
+// The page of a route, compiled once to find every mistake. `check_upstream` reports a name that is not there.
+std::optional<bff::PageSpec> read_bff(const Value& bff, const ReadContext& context,
+                                      const std::function<void(const Value& name)>& check_upstream);
 
 // Free text, remembered as a secret when it came from outside the file.
 std::string free_text(const Value& value, const ReadContext& context);

@@ -1,0 +1,36 @@
+// PageFetcher: the calls of one page, each through its upstream's own breaker, balancing and pools.
+//
+// Every call carries the request's id, its trace and what is left of its time; upstreams that are not external also get
+// the caller's identity (Exchange::identity_fields) and where the request came from. Lives as long as the page.
+#ifndef WEIR_GATEWAY_PAGE_FETCHER_H_
+#define WEIR_GATEWAY_PAGE_FETCHER_H_
+
+#include <vector>
+
+#include "weir/gateway/exchange.h"
+#include "weir/http/fetcher.h"
+
+namespace weir::gateway {
+
+struct UpstreamPlan;
+
+class PageFetcher final : public http::Fetcher {
+ public:
+  explicit PageFetcher(Exchange& exchange);
+
+  async::Task<http::FetchFailure> fetch(const http::FetchRequest& request,
+                                        http::FetchResponse& response) override;
+  unsigned attempts() const noexcept { return attempts_; }
+
+ private:
+  const UpstreamPlan* find(std::string_view name) const noexcept;
+
+  Exchange& exchange_;
+  std::vector<http::Field> internal_;  // what every call carries
+  std::vector<http::Field> external_;
+  unsigned attempts_ = 0;
+};
+
+}  // namespace weir::gateway
+
+#endif  // WEIR_GATEWAY_PAGE_FETCHER_H_
