@@ -80,16 +80,58 @@ struct Endpoint {
 };
 
 struct CircuitBreaker {
-  std::uint32_t failures = 5;
+  // Growth of open_for while it does not get well.
+  struct OpenBackoff {
+    std::uint32_t factor = 2;
+    Duration max = std::chrono::minutes{5};
+    double jitter = 0.2;
+  };
+  std::uint32_t failures = 5;  // 0: only the ratios open it
+  double failure_ratio = 0;    // 0: off
+  std::optional<Duration> slow_call;
+  double slow_ratio = 0;  // 0: off
+  std::uint32_t min_calls = 20;
+  Duration window = std::chrono::seconds{10};
   Duration open_for = std::chrono::seconds{30};
+  std::optional<OpenBackoff> open_backoff;
   std::uint32_t half_open_probes = 1;
   std::uint32_t success_threshold = 1;
-  std::vector<std::string>
-      failure_on;  // empty: weir's default set; else checked words and statuses ("5xx", "503", "timeout")
+  bool shadow = false;
+  // Empty: weir's default set; else checked words and statuses ("5xx", "503", "timeout").
+  std::vector<std::string> failure_on;
+  // What answers while it is open: another upstream, or a fixed answer.
+  std::optional<std::string> fallback_upstream;
+  std::optional<int> fallback_status;
+  std::string fallback_body;
+  Position fallback_at;
+};
+
+struct Retries {
+  std::uint32_t attempts = 2;  // after the first
+  std::optional<Duration> per_try;
+  double budget = 0.2;  // extra calls a request
+  std::uint32_t min_per_second = 10;
+  Duration backoff = std::chrono::milliseconds{25};
+  Duration backoff_max = std::chrono::milliseconds{250};
+};
+
+struct HealthCheck {
+  std::string path;  // "": a connection is enough
+  Duration every = std::chrono::seconds{5};
+  Duration timeout = std::chrono::seconds{1};
+  std::uint32_t rise = 2;
+  std::uint32_t fall = 3;
+};
+
+// One source of a key: of a limit, or of a consistent hash. Several make a joined key.
+struct KeyPart {
+  enum class Kind : std::uint8_t { global, client_ip, header, cookie, query, path, method, host, route };
+  Kind kind = Kind::global;
+  std::string name;  // of the header, cookie or query parameter
 };
 
 struct Upstream {
-  enum class Balance : std::uint8_t { least_requests, round_robin };
+  enum class Balance : std::uint8_t { least_requests, round_robin, hash };
   enum class Host : std::uint8_t { preserve, upstream, name };
 
   std::string name;
@@ -100,17 +142,14 @@ struct Upstream {
   std::optional<Duration> timeout;  // a call's total; none when proxying
   std::optional<CircuitBreaker> circuit_breaker = CircuitBreaker{};
   Balance balance = Balance::least_requests;
+  KeyPart hash_key;  // when balance == hash
+  std::optional<Retries> retries;
+  std::optional<HealthCheck> health_check;
+  std::optional<Duration> slow_start;
   bool external = false;
   Host host = Host::preserve;
   std::string host_name;  // when host == name
   Position at;
-};
-
-// One source of a limit's key. Several make a joined key.
-struct KeyPart {
-  enum class Kind : std::uint8_t { global, client_ip, header, cookie, query, path, method, host, route };
-  Kind kind = Kind::global;
-  std::string name;  // of the header, cookie or query parameter
 };
 
 struct RateLimit {

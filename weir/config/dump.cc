@@ -80,45 +80,6 @@ void limits(JsonWriter& json, const Limits& limits) {
   json.close('}');
 }
 
-void breaker(JsonWriter& json, const std::optional<CircuitBreaker>& breaker) {
-  if (!breaker) {
-    json.member("circuit_breaker", kOffWord);
-    return;
-  }
-  json.key("circuit_breaker").open('{');
-  json.member("failures", breaker->failures);
-  duration(json, "open_for", breaker->open_for);
-  json.member("half_open_probes", breaker->half_open_probes);
-  json.member("success_threshold", breaker->success_threshold);
-  if (!breaker->failure_on.empty())
-    strings(json, "failure_on", breaker->failure_on);
-  else
-    strings(json, "failure_on", {"5xx", "!501", "!505", "connect", "timeout", "reset", "malformed"});
-  json.close('}');
-}
-
-void upstream(JsonWriter& json, const Upstream& upstream) {
-  json.key(upstream.name).open('{');
-  json.key("endpoints").open('[');
-  for (const Endpoint& endpoint : upstream.endpoints)
-    json.open('{').member("url", endpoint.url).member("weight", endpoint.weight).close('}');
-  json.close(']');
-  json.key("timeouts").open('{');
-  duration(json, "connect", upstream.connect_timeout);
-  duration(json, "first_byte", upstream.first_byte_timeout);
-  duration(json, "idle", upstream.idle_timeout);
-  json.close('}');
-  duration(json, "timeout", upstream.timeout);
-  breaker(json, upstream.circuit_breaker);
-  json.member("balance",
-              upstream.balance == Upstream::Balance::round_robin ? "round_robin" : "least_requests");
-  json.member("external", upstream.external);
-  json.member("host", upstream.host == Upstream::Host::name       ? std::string_view(upstream.host_name)
-                      : upstream.host == Upstream::Host::upstream ? std::string_view("upstream")
-                                                                  : std::string_view("preserve"));
-  json.close('}');
-}
-
 std::string key_part_text(const KeyPart& part) {
   switch (part.kind) {
     case KeyPart::Kind::global:
@@ -141,6 +102,99 @@ std::string key_part_text(const KeyPart& part) {
       return "route";
   }
   return {};
+}
+
+void breaker(JsonWriter& json, const std::optional<CircuitBreaker>& breaker) {
+  if (!breaker) {
+    json.member("circuit_breaker", kOffWord);
+    return;
+  }
+  json.key("circuit_breaker").open('{');
+  if (breaker->failures == 0)
+    json.member("failures", kOffWord);
+  else
+    json.member("failures", breaker->failures);
+  if (breaker->failure_ratio > 0) json.member("failure_ratio", percent_text(breaker->failure_ratio));
+  if (breaker->slow_call) duration(json, "slow_call", *breaker->slow_call);
+  if (breaker->slow_ratio > 0) json.member("slow_ratio", percent_text(breaker->slow_ratio));
+  json.member("min_calls", breaker->min_calls);
+  duration(json, "window", breaker->window);
+  if (breaker->open_backoff) {
+    json.key("open_backoff").open('{').member("factor", breaker->open_backoff->factor);
+    duration(json, "max", breaker->open_backoff->max);
+    json.member("jitter", percent_text(breaker->open_backoff->jitter)).close('}');
+  }
+  json.member("shadow", breaker->shadow);
+  if (breaker->fallback_upstream)
+    json.key("fallback").open('{').member("upstream", *breaker->fallback_upstream).close('}');
+  if (breaker->fallback_status)
+    json.key("fallback")
+        .open('{')
+        .member("status", static_cast<std::uint64_t>(*breaker->fallback_status))
+        .member("body", breaker->fallback_body)
+        .close('}');
+  duration(json, "open_for", breaker->open_for);
+  json.member("half_open_probes", breaker->half_open_probes);
+  json.member("success_threshold", breaker->success_threshold);
+  if (!breaker->failure_on.empty())
+    strings(json, "failure_on", breaker->failure_on);
+  else
+    strings(json, "failure_on", {"5xx", "!501", "!505", "connect", "timeout", "reset", "malformed"});
+  json.close('}');
+}
+
+void retries(JsonWriter& json, const std::optional<Retries>& retries) {
+  if (!retries) {
+    json.member("retries", kOffWord);
+    return;
+  }
+  json.key("retries").open('{').member("attempts", retries->attempts);
+  if (retries->per_try) duration(json, "per_try", *retries->per_try);
+  json.member("budget", percent_text(retries->budget)).member("min_per_second", retries->min_per_second);
+  duration(json, "backoff", retries->backoff);
+  duration(json, "backoff_max", retries->backoff_max);
+  json.close('}');
+}
+
+void health(JsonWriter& json, const Upstream& upstream) {
+  if (upstream.slow_start) duration(json, "slow_start", *upstream.slow_start);
+  if (!upstream.health_check) {
+    json.member("health_check", kOffWord);
+    return;
+  }
+  const HealthCheck& check = *upstream.health_check;
+  json.key("health_check").open('{');
+  if (!check.path.empty()) json.member("path", check.path);
+  duration(json, "every", check.every);
+  duration(json, "timeout", check.timeout);
+  json.member("rise", check.rise).member("fall", check.fall).close('}');
+}
+
+void upstream(JsonWriter& json, const Upstream& upstream) {
+  json.key(upstream.name).open('{');
+  json.key("endpoints").open('[');
+  for (const Endpoint& endpoint : upstream.endpoints)
+    json.open('{').member("url", endpoint.url).member("weight", endpoint.weight).close('}');
+  json.close(']');
+  json.key("timeouts").open('{');
+  duration(json, "connect", upstream.connect_timeout);
+  duration(json, "first_byte", upstream.first_byte_timeout);
+  duration(json, "idle", upstream.idle_timeout);
+  json.close('}');
+  duration(json, "timeout", upstream.timeout);
+  breaker(json, upstream.circuit_breaker);
+  retries(json, upstream.retries);
+  health(json, upstream);
+  if (upstream.balance == Upstream::Balance::hash)
+    json.key("balance").open('{').member("hash", key_part_text(upstream.hash_key)).close('}');
+  else
+    json.member("balance",
+                upstream.balance == Upstream::Balance::round_robin ? "round_robin" : "least_requests");
+  json.member("external", upstream.external);
+  json.member("host", upstream.host == Upstream::Host::name       ? std::string_view(upstream.host_name)
+                      : upstream.host == Upstream::Host::upstream ? std::string_view("upstream")
+                                                                  : std::string_view("preserve"));
+  json.close('}');
 }
 
 // The reader admits these four windows only.

@@ -28,7 +28,38 @@ void read_endpoints(const Value& map, Upstream& upstream, const ReadContext& con
   }
 }
 
-void read_breaker(const Value& map, Upstream& upstream) {
+void read_share(const Value& map, std::string_view key, double& target) {
+  if (const Value* value = sound(map, key)) target = value->share;
+}
+
+void read_ratios(const Value& map, CircuitBreaker& breaker, const ReadContext& context) {
+  read_share(map, "failure_ratio", breaker.failure_ratio);
+  read_share(map, "slow_ratio", breaker.slow_ratio);
+  if (const Value* slow = sound(map, "slow_call")) breaker.slow_call = slow->duration;
+  read(map, "min_calls", breaker.min_calls);
+  read(map, "window", breaker.window);
+  if (breaker.slow_ratio > 0 && !breaker.slow_call)
+    context.report.error(sound(map, "slow_ratio")->key_at, "`slow_ratio` needs to know what is slow",
+                         "add `slow_call: 500ms`");
+  if (breaker.failures == 0 && breaker.failure_ratio == 0 && breaker.slow_ratio == 0)
+    context.report.error(sound(map, "failures")->at, "nothing would ever open this breaker",
+                         "write `circuit_breaker: off`, or a `failure_ratio`");
+}
+
+void read_fallback(const Value& map, CircuitBreaker& breaker, const ReadContext& context) {
+  const Value* fallback = sound(map, "fallback");
+  if (fallback == nullptr) return;
+  breaker.fallback_at = fallback->at;
+  if (const Value* upstream = sound(*fallback, "upstream")) breaker.fallback_upstream = upstream->text;
+  if (const Value* status = sound(*fallback, "status"))
+    breaker.fallback_status = static_cast<int>(status->number);
+  if (const Value* body = sound(*fallback, "body")) breaker.fallback_body = free_text(*body, context);
+  if (breaker.fallback_upstream.has_value() == breaker.fallback_status.has_value())
+    context.report.error(fallback->at,
+                         "`fallback` is either another `upstream` or an answer with a `status`");
+}
+
+void read_breaker(const Value& map, Upstream& upstream, const ReadContext& context) {
   const Value* value = sound(map, "circuit_breaker");
   if (value == nullptr) return;
   if (value->is(kOff)) {
@@ -36,12 +67,69 @@ void read_breaker(const Value& map, Upstream& upstream) {
     return;
   }
   CircuitBreaker& breaker = *upstream.circuit_breaker;
-  read(*value, "failures", breaker.failures);
+  if (const Value* failures = sound(*value, "failures"))
+    breaker.failures = failures->is(kOff) ? 0 : static_cast<std::uint32_t>(failures->number);
+  read_ratios(*value, breaker, context);
   read(*value, "open_for", breaker.open_for);
+  if (const Value* growth = sound(*value, "open_backoff")) {
+    CircuitBreaker::OpenBackoff& backoff = breaker.open_backoff.emplace();
+    read(*growth, "factor", backoff.factor);
+    read(*growth, "max", backoff.max);
+    read_share(*growth, "jitter", backoff.jitter);
+    if (backoff.max < breaker.open_for)
+      context.report.error(growth->at, "`open_backoff` would end below `open_for`",
+                           "write `max: " + duration_text(breaker.open_for) + "` or more");
+  }
   read(*value, "half_open_probes", breaker.half_open_probes);
   read(*value, "success_threshold", breaker.success_threshold);
+  read(*value, "shadow", breaker.shadow);
+  read_fallback(*value, breaker, context);
   if (const Value* failure_on = sound(*value, "failure_on"))
     for (const Value& item : failure_on->items) breaker.failure_on.push_back(item.text);
+}
+
+void read_retries(const Value& map, Upstream& upstream, const ReadContext& context) {
+  const Value* value = sound(map, "retries");
+  if (value == nullptr || !value->is(kMap)) return;
+  Retries& retries = upstream.retries.emplace();
+  read(*value, "attempts", retries.attempts);
+  if (const Value* per_try = sound(*value, "per_try")) retries.per_try = per_try->duration;
+  read_share(*value, "budget", retries.budget);
+  read(*value, "min_per_second", retries.min_per_second);
+  read(*value, "backoff", retries.backoff);
+  read(*value, "backoff_max", retries.backoff_max);
+  if (retries.backoff_max < retries.backoff)
+    context.report.error(value->at, "`backoff_max` is below `backoff`");
+  if (retries.budget == 0 && retries.min_per_second == 0)
+    context.report.error(value->at, "this budget grants no retry at all", "write `retries: off`");
+  if (retries.per_try && upstream.timeout && *retries.per_try > *upstream.timeout)
+    context.report.error(sound(*value, "per_try")->at,
+                         "one try may take longer than the whole call (`timeout`)");
+}
+
+void read_health(const Value& map, Upstream& upstream, const ReadContext& context) {
+  if (const Value* slow_start = sound(map, "slow_start")) upstream.slow_start = slow_start->duration;
+  const Value* value = sound(map, "health_check");
+  if (value == nullptr || !value->is(kMap)) return;
+  HealthCheck& check = upstream.health_check.emplace();
+  if (const Value* path = sound(*value, "path")) check.path = path->text;
+  if (check.path.find_first_of("*{") != std::string::npos)
+    context.report.error(sound(*value, "path")->at, "`path` is one path, without `*` and `{}`");
+  read(*value, "every", check.every);
+  read(*value, "timeout", check.timeout);
+  read(*value, "rise", check.rise);
+  read(*value, "fall", check.fall);
+}
+
+void read_balance(const Value& map, Upstream& upstream) {
+  const Value* balance = sound(map, "balance");
+  if (balance == nullptr) return;
+  if (balance->text == "round_robin") upstream.balance = Upstream::Balance::round_robin;
+  if (!balance->is(kMap)) return;
+  const Value* key = sound(*balance, "hash");
+  if (key == nullptr) return;
+  upstream.balance = Upstream::Balance::hash;
+  upstream.hash_key = *parse_limit_key(key->text).value;
 }
 
 void read_upstream(const std::string& name, const Value& map, const ReadContext& context) {
@@ -56,9 +144,10 @@ void read_upstream(const std::string& name, const Value& map, const ReadContext&
   }
   if (const Value* timeout = sound(map, "timeout"); timeout != nullptr && timeout->is(kDuration))
     upstream.timeout = timeout->duration;
-  read_breaker(map, upstream);
-  if (const Value* balance = sound(map, "balance"); balance != nullptr && balance->text == "round_robin")
-    upstream.balance = Upstream::Balance::round_robin;
+  read_breaker(map, upstream, context);
+  read_retries(map, upstream, context);
+  read_health(map, upstream, context);
+  read_balance(map, upstream);
   read(map, "external", upstream.external);
   if (const Value* host = sound(map, "host")) {
     if (host->is(kHost)) {
@@ -79,6 +168,15 @@ void read_upstreams(const Value& root, const ReadContext& context) {
   if (upstreams == nullptr) return;
   for (const auto& [name, value] : upstreams->entries)
     if (value.is(kMap)) read_upstream(name, value, context);
+  for (const Upstream& upstream : context.config.upstreams) {
+    if (!upstream.circuit_breaker || !upstream.circuit_breaker->fallback_upstream) continue;
+    const std::string& other = *upstream.circuit_breaker->fallback_upstream;
+    const bool known = upstreams->find(other) != nullptr;
+    if (!known || other == upstream.name)
+      context.report.error(
+          upstream.circuit_breaker->fallback_at,
+          known ? "an upstream cannot be its own fallback" : "there is no upstream `" + other + "`");
+  }
 }
 
 }  // namespace weir::config::internal

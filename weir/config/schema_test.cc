@@ -53,6 +53,11 @@ std::optional<Frame> frame_of(std::string_view parent) {
       {"upstreams.*.endpoints[]", {"listen: :0\nupstreams: {u: {endpoints: [{url: http://h, ", "}]}}\n"}},
       {"upstreams.*.timeouts", {up + ", timeouts: {", "}}}\n"}},
       {"upstreams.*.circuit_breaker", {up + ", circuit_breaker: {", "}}}\n"}},
+      {"upstreams.*.circuit_breaker.open_backoff",
+       {up + ", circuit_breaker: {open_for: 1ms, open_backoff: {", "}}}}\n"}},
+      {"upstreams.*.circuit_breaker.fallback", {up + ", circuit_breaker: {fallback: {", "}}}}\n"}},
+      {"upstreams.*.retries", {up + ", retries: {", "}}}\n"}},
+      {"upstreams.*.health_check", {up + ", health_check: {", "}}}\n"}},
       {"rate_limits.*", {"listen: :0\nrate_limits: {l: {key: global, limit: 1, window: 1s, ", "}}\n"}},
       {"rate_limit_headers", {"listen: :0\nrate_limit_headers: {", "}\n"}},
       {"redis", {"listen: :0\nredis: {url: \"redis://h\", ", "}\n"}},
@@ -80,7 +85,12 @@ std::string_view parent_of(const Row& row) {
 std::string key_of(const Row& row) { return std::string(internal::last_name(row.path)); }
 
 // Rows that mean something beside another key only.
-std::string beside(const Row& row) { return row.path == "rate_limits.*.burst" ? "algorithm: gcra, " : ""; }
+std::string beside(const Row& row) {
+  if (row.path == "rate_limits.*.burst") return "algorithm: gcra, ";
+  if (row.path == "upstreams.*.retries.backoff") return "backoff_max: 1h, ";
+  if (row.path == "upstreams.*.retries.backoff_max") return "backoff: 1ms, ";
+  return "";
+}
 
 std::string with_key(const Row& row, const std::string& value) {
   const auto frame = frame_of(parent_of(row));
@@ -90,7 +100,7 @@ std::string with_key(const Row& row, const std::string& value) {
 
 std::string without_key(const Row& row) {
   const auto frame = frame_of(parent_of(row));
-  return frame ? frame->before + frame->after : std::string{};
+  return frame ? frame->before + beside(row) + frame->after : std::string{};
 }
 
 // Writing a default out changes nothing: the table's defaults are the ones that hold.

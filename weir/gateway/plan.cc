@@ -34,6 +34,11 @@ class Builder {
   Result<std::shared_ptr<const Plan>> build() {
     for (const config::Upstream& upstream : plan_->config.upstreams)
       if (Result<void> added = add_upstream(upstream); !added) return added.error();
+    for (UpstreamPlan& upstream : plan_->upstreams) {
+      const auto& breaker = plan_->config.upstreams[upstream.index].circuit_breaker;
+      if (breaker && breaker->fallback_upstream)
+        upstream.fallback = upstream_index_.at(*breaker->fallback_upstream);
+    }
     if (Result<void> added = add_redis(); !added) return added.error();
     for (const config::RateLimit& limit : plan_->config.rate_limits)
       if (Result<void> added = add_limit(limit); !added) return added.error();
@@ -59,24 +64,30 @@ class Builder {
     upstream.options.timeouts.first_byte = from.first_byte_timeout;
     upstream.options.timeouts.idle = from.idle_timeout;
     upstream.options.total = from.timeout;
-    upstream.options.balance = from.balance == config::Upstream::Balance::round_robin
-                                   ? upstream::Balance::round_robin
-                                   : upstream::Balance::least_requests;
+    upstream.options.balance = balance_of(from.balance);
+    if (from.balance == config::Upstream::Balance::hash) upstream.hash_key.push_back(from.hash_key);
+    upstream.options.slow_start = from.slow_start.value_or(Duration{});
+    if (from.health_check) {
+      upstream::HealthCheckOptions& check = upstream.options.health_check.emplace();
+      check.path = from.health_check->path;
+      check.every = from.health_check->every;
+      check.timeout = from.health_check->timeout;
+      check.rise = from.health_check->rise;
+      check.fall = from.health_check->fall;
+    }
     upstream.host = from.host;
     upstream.host_name = from.host_name;
     upstream.external = from.external;
+    if (Result<void> added = add_retries(from, upstream); !added) return added;
 
     resilience::CircuitBreaker::Options breaker;
     if (from.circuit_breaker) {
-      breaker.failures_to_open = from.circuit_breaker->failures;
-      breaker.open_for = from.circuit_breaker->open_for;
-      breaker.half_open_probes = from.circuit_breaker->half_open_probes;
-      breaker.success_threshold = from.circuit_breaker->success_threshold;
-      // A probe may take as long as a call may: its lease must not end before the call's own limits do.
-      breaker.call_timeout = from.timeout.value_or(from.connect_timeout + from.first_byte_timeout);
+      breaker = breaker_options(from);
       if (Result<void> valid = resilience::CircuitBreaker::validate(breaker); !valid)
         return Error(ErrorCode::invalid_argument, "upstream " + from.name + ": " + valid.error().detail);
       upstream.options.breaker = breaker;
+      upstream.fallback_status = from.circuit_breaker->fallback_status;
+      upstream.fallback_body = from.circuit_breaker->fallback_body;
       if (!from.circuit_breaker->failure_on.empty()) {
         const std::vector<std::string_view> items(from.circuit_breaker->failure_on.begin(),
                                                   from.circuit_breaker->failure_on.end());
@@ -88,10 +99,66 @@ class Builder {
     }
     upstream.shared = state_.upstream(from.name, breaker);
     plan_->on_publish.push_back(
-        [shared = upstream.shared, breaker](TimePoint now) { shared->breaker().update(breaker, now); });
+        [shared = upstream.shared, breaker, retries = upstream.options.retries](TimePoint now) {
+          shared->breaker().update(breaker, now);
+          if (retries) shared->budget().update(retries->budget, now);
+        });
     upstream.index = static_cast<std::uint32_t>(plan_->upstreams.size());
     upstream_index_[from.name] = upstream.index;
     plan_->upstreams.push_back(std::move(upstream));
+    return {};
+  }
+
+  static upstream::Balance balance_of(config::Upstream::Balance balance) {
+    switch (balance) {
+      case config::Upstream::Balance::round_robin:
+        return upstream::Balance::round_robin;
+      case config::Upstream::Balance::hash:
+        return upstream::Balance::hash;
+      case config::Upstream::Balance::least_requests:
+        break;
+    }
+    return upstream::Balance::least_requests;
+  }
+
+  static resilience::CircuitBreaker::Options breaker_options(const config::Upstream& from) {
+    const config::CircuitBreaker& said = *from.circuit_breaker;
+    resilience::CircuitBreaker::Options breaker;
+    breaker.failures_to_open = said.failures;
+    breaker.failure_ratio = said.failure_ratio;
+    breaker.slow_ratio = said.slow_ratio;
+    breaker.slow_call = said.slow_call.value_or(Duration{});
+    breaker.min_calls = said.min_calls;
+    breaker.window = said.window;
+    breaker.open_for = said.open_for;
+    breaker.half_open_probes = said.half_open_probes;
+    breaker.success_threshold = said.success_threshold;
+    breaker.shadow = said.shadow;
+    if (said.open_backoff) {
+      resilience::CircuitBreaker::Backoff& backoff = breaker.open_backoff.emplace();
+      backoff.factor = said.open_backoff->factor;
+      backoff.max = said.open_backoff->max;
+      backoff.jitter = said.open_backoff->jitter;
+    }
+    // A probe may take as long as a call may: its lease must not end before the call's own limits do.
+    breaker.call_timeout = from.timeout.value_or(from.connect_timeout + from.first_byte_timeout);
+    return breaker;
+  }
+
+  Result<void> add_retries(const config::Upstream& from, UpstreamPlan& upstream) {
+    if (!from.retries) return {};
+    upstream::RetryOptions& retries = upstream.options.retries.emplace();
+    retries.policy.attempts = from.retries->attempts;
+    retries.policy.backoff.base = from.retries->backoff;
+    retries.policy.backoff.max = from.retries->backoff_max;
+    retries.budget.ratio = from.retries->budget;
+    retries.budget.min_per_second = from.retries->min_per_second;
+    retries.per_try = from.retries->per_try;
+    Result<void> valid = resilience::RetryPolicy::validate(retries.policy);
+    if (valid) valid = resilience::RetryBudget::validate(retries.budget);
+    if (!valid)
+      return Error(ErrorCode::invalid_argument, "upstream " + from.name + ": " + valid.error().detail);
+    upstream.retry.emplace(retries.policy);
     return {};
   }
 

@@ -48,6 +48,11 @@ struct UpstreamPlan {
   config::Upstream::Host host = config::Upstream::Host::preserve;
   std::string host_name;
   bool external = false;
+  std::vector<config::KeyPart> hash_key;  // for Balance::hash
+  std::optional<resilience::RetryPolicy> retry;
+  std::optional<std::uint32_t> fallback;  // another upstream, by index, while the breaker is open
+  std::optional<int> fallback_status;     // or a fixed answer
+  std::string fallback_body;
 };
 
 struct Plan {

@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "weir/gateway/plan.h"
+#include "weir/upstream/health.h"
 
 namespace weir::gateway {
 namespace {
@@ -62,6 +63,7 @@ void Worker::adopt(std::shared_ptr<const Plan> plan) {
     next->upstreams.push_back(std::make_unique<upstream::WorkerUpstream>(upstream.options, upstream.shared,
                                                                          std::move(endpoint_pools)));
   }
+  if (index == 0) watch_endpoints(*plan, next->alive);
   next->redis = redis_for(*plan);
   next->route_series_.resize(plan->routes.size() + 1);
   next->upstream_series_.resize(plan->upstreams.size());
@@ -72,6 +74,17 @@ void Worker::adopt(std::shared_ptr<const Plan> plan) {
     delete old;
   else
     retired_.push_back(*old);
+}
+
+// One worker asks for all.
+void Worker::watch_endpoints(const Plan& plan, const std::shared_ptr<const void>& alive) {
+  for (const UpstreamPlan& upstream : plan.upstreams) {
+    if (!upstream.options.health_check) continue;
+    for (const upstream::EndpointOptions& endpoint : upstream.options.endpoints)
+      background_.spawn(upstream::watch_health(reactor, resolver_, background_, buffers, endpoint,
+                                               *upstream.options.health_check, upstream.shared, alive,
+                                               random()));
+  }
 }
 
 // The current plan's client when it goes on with the same server, else a new one.

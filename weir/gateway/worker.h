@@ -39,7 +39,9 @@ class WorkerPlan : public base::ListNode<> {
  public:
   std::shared_ptr<const Plan> plan;
   std::vector<std::unique_ptr<upstream::WorkerUpstream>> upstreams;  // by the plan's index
-  std::shared_ptr<store::RedisClient> redis;                         // null when the plan has none
+  std::shared_ptr<const void> alive =
+      std::make_shared<char>();               // for whoever works for this plan beside requests
+  std::shared_ptr<store::RedisClient> redis;  // null when the plan has none
 
  private:
   friend class Worker;
@@ -121,6 +123,7 @@ class Worker {
                 http::Method method, int status, Duration took);
   void refresh_second();
 
+  void watch_endpoints(const Plan& plan, const std::shared_ptr<const void>& alive);
   std::shared_ptr<store::RedisClient> redis_for(const Plan& plan);
   static std::string pool_key(const upstream::EndpointOptions& endpoint);
 

@@ -369,7 +369,21 @@ void Server::declare_metrics() {
       registry.counter_family("weir_circuit_breaker_transitions_total",
                               "Changes of state of circuit breakers.", {"upstream", "from", "to", "reason"}),
       std::function<void(Sink&)>([this](Sink& sink) {
+        const std::shared_ptr<const gateway::Plan> now = plan();
         const std::lock_guard lock(mutex_);
+        // A series that appears with its first change hides that change from rate(): the usual ones begin at 0.
+        for (const gateway::UpstreamPlan& upstream : now->upstreams) {
+          if (!upstream.options.breaker) continue;
+          const std::string& name = upstream.options.name;
+          transitions_.try_emplace({name, "closed", "open", "consecutive_failures"}, 0);
+          if (upstream.options.breaker->failure_ratio > 0)
+            transitions_.try_emplace({name, "closed", "open", "failure_ratio"}, 0);
+          if (upstream.options.breaker->slow_ratio > 0)
+            transitions_.try_emplace({name, "closed", "open", "slow_ratio"}, 0);
+          transitions_.try_emplace({name, "open", "half_open", "open_time_over"}, 0);
+          transitions_.try_emplace({name, "half_open", "closed", "probes_succeeded"}, 0);
+          transitions_.try_emplace({name, "half_open", "open", "probe_failed"}, 0);
+        }
         for (const auto& [labels, count] : transitions_) {
           const auto& [upstream, from, to, reason] = labels;
           sink.add({upstream, from, to, reason}, static_cast<double>(count));

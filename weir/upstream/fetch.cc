@@ -31,7 +31,14 @@ class Fetch {
     return ticket_.has_value();
   }
 
-  void pick(base::Random& random) { endpoint_ = &target_.pick(random); }
+  // False: every endpoint is drained.
+  bool pick(base::Random& random) {
+    WorkerUpstream::Choice choice;
+    choice.now = loop_.now();
+    choice.hash = random();
+    endpoint_ = target_.pick(random, choice);
+    return endpoint_ != nullptr;
+  }
   EndpointPool& pool() noexcept { return *endpoint_->pool; }
 
   bool start() {
@@ -220,7 +227,7 @@ async::Task<http::FetchFailure> fetch(WorkerUpstream& target, FetchOrder& order,
   response.clear();
   Fetch work(target, order, response, call, loop);
   if (!work.enter_breaker()) co_return http::FetchFailure::unavailable;
-  work.pick(random);
+  if (!work.pick(random)) co_return http::FetchFailure::unavailable;
   do {
     if (!work.pool().resolved()) {
       const Deadline until = order.deadline.shrunk_to(loop.now() + target.options().timeouts.connect);

@@ -1,8 +1,14 @@
 // An upstream: a named group of endpoints that do the same work, with one circuit breaker.
 //
-// SharedUpstream is the process's part (breaker, the trail of failed requests, counters) and lives through reloads.
-// WorkerUpstream is one worker's part (connections, choice of endpoint). Endpoints are chosen by least requests of two
-// (Mitzenmacher 2001: two random choices are enough to avoid herding) counted per worker, or round robin.
+// SharedUpstream is the process's part (breaker, budget of retries, health of the endpoints, the trail of failed
+// requests) and lives through reloads. WorkerUpstream is one worker's part (connections, choice of endpoint).
+//
+//   (1) Endpoints are chosen by least requests of two (Mitzenmacher 2001: two random choices are enough to avoid
+//       herding) counted per worker, by smooth weighted round robin, or by a consistent hash with bounded load.
+//   (2) An endpoint that is drained is never chosen. One that fails its checks is not chosen while at least half of
+//       the others are well; below that nobody can be trusted to be down, and all are used (panic).
+//   (3) A retry avoids what was tried, as long as anything else is left.
+//   (4) With slow_start an endpoint that has come back is passed over in a share of the draws that shrinks to none.
 #ifndef WEIR_UPSTREAM_UPSTREAM_H_
 #define WEIR_UPSTREAM_UPSTREAM_H_
 
@@ -10,9 +16,11 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,18 +28,35 @@
 #include "weir/base/random.h"
 #include "weir/resilience/circuit_breaker.h"
 #include "weir/resilience/classify.h"
+#include "weir/resilience/retry.h"
+#include "weir/resilience/retry_budget.h"
 #include "weir/upstream/call.h"
 #include "weir/upstream/pool.h"
 
 namespace weir::upstream {
 
-enum class Balance : std::uint8_t { least_requests, round_robin };
+enum class Balance : std::uint8_t { least_requests, round_robin, hash };
 
 struct EndpointOptions {
   std::string url;   // as configured; names it in metrics and the admin
   std::string host;  // IP address or name
   std::uint16_t port = 80;
   std::uint32_t weight = 1;
+};
+
+struct HealthCheckOptions {
+  std::string path;  // "": a connection is enough
+  Duration every = std::chrono::seconds{5};
+  Duration timeout = std::chrono::seconds{1};
+  std::uint32_t rise = 2;
+  std::uint32_t fall = 3;
+  friend bool operator==(const HealthCheckOptions&, const HealthCheckOptions&) = default;
+};
+
+struct RetryOptions {
+  resilience::RetryPolicy::Options policy;
+  resilience::RetryBudget::Options budget;
+  std::optional<Duration> per_try;  // to the answer's head
 };
 
 struct UpstreamOptions {
@@ -42,6 +67,17 @@ struct UpstreamOptions {
   Balance balance = Balance::least_requests;
   std::optional<resilience::CircuitBreaker::Options> breaker;  // none: off
   resilience::FailureOn failure_on;
+  std::optional<RetryOptions> retries;
+  std::optional<HealthCheckOptions> health_check;
+  Duration slow_start{};
+};
+
+// What the process knows of one endpoint. Thread-safe; written by checks and the admin, read at every choice.
+struct EndpointState {
+  std::atomic<bool> drained{false};
+  std::atomic<bool> failing{false};          // by its checks
+  std::atomic<Duration::rep> well_since{0};  // of the monotonic line; for slow_start
+  std::atomic<std::uint64_t> checks_failed{0};
 };
 
 class SharedUpstream {
@@ -59,6 +95,9 @@ class SharedUpstream {
   const std::string& name() const noexcept { return name_; }
   resilience::CircuitBreaker& breaker() noexcept { return breaker_; }
   const resilience::CircuitBreaker& breaker() const noexcept { return breaker_; }
+  resilience::RetryBudget& budget() noexcept { return budget_; }
+  // Of the endpoint with that URL; made when new, and kept as long as the upstream.
+  EndpointState& endpoint(const std::string& url);
   // Remembers a failed request; called before its ticket is settled, so that an opening can name it. Bounded: the last
   // kTrail. Thread-safe; only failures pay for it.
   void note_failure(std::string_view request_id, std::string_view why);
@@ -72,6 +111,8 @@ class SharedUpstream {
   OnTransition on_transition_;
   std::mutex mutex_;
   std::vector<std::string> trail_;  // oldest first
+  std::map<std::string, std::unique_ptr<EndpointState>> endpoints_;
+  resilience::RetryBudget budget_{TimePoint{}};
   resilience::CircuitBreaker breaker_;
 };
 
@@ -80,6 +121,7 @@ class WorkerUpstream {
  public:
   struct Endpoint {
     EndpointOptions options;
+    EndpointState* state = nullptr;
     EndpointPool* pool = nullptr;  // the worker's; shared by every upstream that names the same host and port
     std::uint32_t in_flight = 0;   // of this worker
     std::int64_t turn = 0;         // smooth weighted round robin
@@ -91,15 +133,31 @@ class WorkerUpstream {
   const UpstreamOptions& options() const noexcept { return options_; }
   SharedUpstream& shared() noexcept { return *shared_; }
   std::vector<Endpoint>& endpoints() noexcept { return endpoints_; }
-  // The endpoint for the next request. O(1) for least requests, O(endpoints) for round robin.
-  Endpoint& pick(base::Random& random) noexcept;
+  // What a choice depends on.
+  struct Choice {
+    TimePoint now{};
+    std::uint64_t hash = 0;                       // of the key, for Balance::hash
+    std::span<const Endpoint* const> tried = {};  // to be avoided
+  };
+  // The endpoint for the next call; null when all are drained. O(1) for least requests while all are well, O(endpoints)
+  // for round robin and in trouble, O(log points) for a hash.
+  Endpoint* pick(base::Random& random, const Choice& choice) noexcept;
 
  private:
+  bool usable(const Endpoint& endpoint, bool panic) const noexcept;
+  bool warming_up(const Endpoint& endpoint, base::Random& random, TimePoint now) const noexcept;
+  Endpoint* pick_of_two(base::Random& random) noexcept;
+  Endpoint* pick_in_turn(const Choice& choice, bool panic) noexcept;
+  Endpoint* pick_by_hash(const Choice& choice, bool panic) noexcept;
+  Endpoint* pick_any(base::Random& random, const Choice& choice, bool panic) noexcept;
+
   UpstreamOptions options_;
   std::shared_ptr<SharedUpstream> shared_;
   std::vector<Endpoint> endpoints_;
   std::vector<std::uint32_t>
       by_weight_;  // endpoint indexes, each as often as its weight (scaled), for fair random draws
+  std::vector<std::pair<std::uint64_t, std::uint32_t>>
+      ring_;  // points and their endpoints, for Balance::hash
 };
 
 }  // namespace weir::upstream

@@ -37,7 +37,7 @@ class Balanced {
     upstream = std::make_unique<WorkerUpstream>(options, shared, pools);
   }
   std::size_t pick() {
-    return static_cast<std::size_t>(&upstream->pick(random_) - upstream->endpoints().data());
+    return static_cast<std::size_t>(upstream->pick(random_, {}) - upstream->endpoints().data());
   }
 
  private:

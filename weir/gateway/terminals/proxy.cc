@@ -19,38 +19,66 @@ void count(Exchange& exchange, const StageCounters& counters) {
 }  // namespace
 
 async::Task<void> ProxyTerminal::serve(Exchange& exchange) {
-  Relay relay(exchange, *exchange.plan->upstreams[upstream_], exchange.plan->plan->upstreams[upstream_]);
-  const bool admitted = relay.enter_breaker();
-  count(exchange, breaker_counters_);
-  if (admitted) {
-    do {
-      if (relay.needs_address()) {
-        const Deadline deadline =
-            Deadline::after(exchange.worker.reactor.now(),
-                            exchange.plan->plan->upstreams[upstream_].options.timeouts.connect);
-        const Result<void> resolved = co_await relay.pool().resolve(deadline);
-        if (!resolved) {
-          relay.address_failed();
-          break;
+  std::uint32_t at = upstream_;
+  // The breaker of the route's upstream; where that is open and there is another upstream for such times, that one's.
+  for (const bool last : {false, true}) {
+    const UpstreamPlan& plan = exchange.plan->plan->upstreams[at];
+    Relay relay(exchange, *exchange.plan->upstreams[at], plan);
+    bool admitted = relay.enter_breaker();
+    if (!admitted && plan.fallback && !last) {
+      at = *plan.fallback;
+      continue;
+    }
+    if (!admitted && plan.fallback_status) {
+      exchange.release_stages();
+      exchange.record.stage = "breaker";
+      exchange.own.status = *plan.fallback_status;
+      exchange.own.body = plan.fallback_body;
+      exchange.own.content_type = "text/plain";
+      count(exchange, breaker_counters_);
+      co_return co_await send_own_answer(exchange);
+    }
+    if (!admitted) relay.refuse_open();
+    count(exchange, breaker_counters_);
+    const bool called = admitted;
+    while (admitted) {
+      while (relay.choose_endpoint()) {
+        if (relay.needs_address()) {
+          const Deadline deadline =
+              Deadline::after(exchange.worker.reactor.now(), plan.options.timeouts.connect)
+                  .shrunk_to(exchange.deadline);
+          const Result<void> resolved = co_await relay.pool().resolve(deadline);
+          if (!resolved) {
+            relay.address_failed();
+            break;
+          }
         }
-      }
-      if (!relay.start()) break;
-      for (int steps = 1; !relay.done(); ++steps) {
-        const bool moved = relay.step();
-        if (moved && steps % kStepsATurn != 0) continue;
-        if (moved) {
-          co_await exchange.waiter->yield();
-          continue;
+        if (!relay.start()) break;
+        for (int steps = 1; !relay.done(); ++steps) {
+          const bool moved = relay.step();
+          if (moved && steps % kStepsATurn != 0) continue;
+          if (moved) {
+            co_await exchange.waiter->yield();
+            continue;
+          }
+          const io::Wake wake = co_await exchange.waiter->wait(relay.due());
+          relay.woke(wake);
         }
-        const io::Wake wake = co_await exchange.waiter->wait(relay.due());
-        relay.woke(wake);
+        if (!relay.retry()) break;
       }
-    } while (relay.retry());
-    count(exchange, call_counters_);
-  } else {
-    exchange.release_stages();
+      while (relay.again() && exchange.worker.reactor.now() < relay.retry_at()) {
+        const io::Wake wake = co_await exchange.waiter->wait(relay.wait_until());
+        relay.waited(wake);
+      }
+      if (!relay.again()) break;
+      relay.begin_again();
+      admitted = relay.enter_breaker();
+      if (!admitted) relay.refuse_open();
+    }
+    if (called) count(exchange, call_counters_);
+    if (relay.must_refuse()) co_await send_own_answer(exchange);
+    co_return;
   }
-  if (relay.must_refuse()) co_await send_own_answer(exchange);
 }
 
 }  // namespace weir::gateway

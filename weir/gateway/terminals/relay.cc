@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "weir/base/hash.h"
 #include "weir/gateway/answer.h"
+#include "weir/gateway/stages/limit_keys.h"
 #include "weir/resilience/classify.h"
 
 namespace weir::gateway {
@@ -44,7 +46,12 @@ Relay::Relay(Exchange& exchange, upstream::WorkerUpstream& target, const Upstrea
     : exchange_(exchange), target_(target), plan_(plan), watch_(exchange) {
   exchange.record.upstream = plan.options.name;
   exchange.record.stage = "upstream";
-  if (plan.options.total) exchange.deadline = exchange.deadline.shrunk_to(now() + *plan.options.total);
+  if (plan.options.total) {
+    const TimePoint end = now() + *plan.options.total;
+    own_limit_ = end <= exchange.deadline.when();
+    exchange.deadline = exchange.deadline.shrunk_to(end);
+  }
+  if (plan.options.retries) target.shared().budget().request(now());
   const Downstream& client = *exchange.downstream;
   whole_body_ = client.body_state() == BodyState::done && client.body_bytes().empty();
 }
@@ -57,18 +64,38 @@ Relay::~Relay() {
 
 bool Relay::enter_breaker() {
   if (!target_.options().breaker) return true;
-  resilience::CircuitBreaker& breaker = target_.shared().breaker();
-  ticket_ = breaker.try_enter(now());
-  if (ticket_) return true;
-  exchange_.set_retry_after(breaker.retry_after(now()));
+  ticket_ = target_.shared().breaker().try_enter(now());
+  return ticket_.has_value();
+}
+
+void Relay::refuse_open() {
+  exchange_.set_retry_after(target_.shared().breaker().retry_after(now()));
   exchange_.refuse("breaker", Problem::circuit_open);
+  upstream_done_ = done_ = true;
+  exchange_.release_stages();
+}
+
+bool Relay::choose_endpoint() {
+  if (endpoint_ != nullptr) return true;
+  upstream::WorkerUpstream::Choice choice;
+  choice.now = now();
+  choice.tried = {tried_.data(), attempt_};
+  if (target_.options().balance == upstream::Balance::hash) choice.hash = hash_of_key();
+  endpoint_ = target_.pick(exchange_.worker.random, choice);
+  if (endpoint_ != nullptr) return true;
+  upstream_failed(Problem::no_endpoint, "every endpoint is drained", resilience::Outcome::neutral);
   return false;
 }
 
-bool Relay::needs_address() {
-  if (endpoint_ == nullptr) endpoint_ = &target_.pick(exchange_.worker.random);
-  return !endpoint_->pool->resolved();
+std::uint64_t Relay::hash_of_key() {
+  std::string_view key;
+  if (!limit_key(exchange_, plan_.hash_key, exchange_.route->options.name, &key))
+    return exchange_.worker.random();
+  const base::SipKey fixed{0x77656972, 0x6b657973};  // the same in every gateway
+  return base::siphash13(fixed, key);
 }
+
+bool Relay::needs_address() { return !endpoint_->pool->resolved(); }
 
 void Relay::address_failed() {
   upstream_failed(Problem::upstream_unreachable, "the endpoint's name does not resolve",
@@ -78,9 +105,17 @@ void Relay::address_failed() {
 bool Relay::start() {
   upstream_done_ = done_ = retry_ = false;
   body_sent_ = 0;
+  if (exchange_.deadline.expired(now())) {  // no call begins after its deadline
+    upstream_failed(own_limit_ ? Problem::upstream_timeout : Problem::deadline_exceeded,
+                    "the time is used up", resilience::Outcome::cancelled);
+    return false;
+  }
   if (call_ == nullptr) call_ = exchange_.worker.take_call();
   ++exchange_.record.attempts;
   call_started_ = now();
+  head_at_ = {};
+  if (const auto& retries = target_.options().retries; retries && retries->per_try)
+    try_deadline_ = Deadline::after(call_started_, *retries->per_try);
   std::unique_ptr<upstream::Connection> connection = fresh_only_ ? nullptr : endpoint_->pool->take_idle();
   if (connection == nullptr) {
     Result<std::unique_ptr<upstream::Connection>> made = endpoint_->pool->connect(address_tries_++);
@@ -237,6 +272,10 @@ bool Relay::pull_answer() {
                     target_.options().failure_on.classify_kind(kind_of(failure)));
     return true;
   }
+  if (call_->head_ready() && head_at_ == TimePoint{}) {
+    head_at_ = now();
+    if (plan_.retry && answer_is_failure()) return true;
+  }
   if (call_->head_ready() && !client.answer_started()) start_answer();
   if (call_->complete()) {
     upstream_complete();
@@ -305,6 +344,7 @@ Deadline Relay::due() noexcept {
     deadline = exchange_.deadline.shrunk_to(watch_.gone_deadline());
     const bool client_holds_it_up = waits_for_body() || (blocked && call_->head_ready());
     if (!client_holds_it_up || !call_->connected()) deadline = deadline.shrunk_to(call_->due());
+    if (!call_->head_ready()) deadline = deadline.shrunk_to(try_deadline_);
     if (waits_for_body()) deadline = deadline.shrunk_to(watch_.read_deadline());
   }
   if (blocked) deadline = deadline.shrunk_to(watch_.write_deadline());
@@ -319,11 +359,15 @@ void Relay::woke(io::Wake wake) {
   if (upstream_done_) return;
   if (watch_.gone()) return client_left();
   if (exchange_.deadline.expired(now())) {
-    const bool own_limit = target_.options().total.has_value();
-    return upstream_failed(own_limit ? Problem::upstream_timeout : Problem::deadline_exceeded,
-                           "the time is used up",
-                           target_.options().failure_on.classify_kind(resilience::FailureKind::timeout));
+    // The client's own budget says nothing about the upstream; a limit set for this call does.
+    if (own_limit_)
+      return upstream_failed(Problem::upstream_timeout, "the time is used up",
+                             target_.options().failure_on.classify_kind(resilience::FailureKind::timeout));
+    return upstream_failed(Problem::deadline_exceeded, "the time is used up", resilience::Outcome::cancelled);
   }
+  if (!call_->head_ready() && try_deadline_.expired(now()))
+    return upstream_failed(Problem::upstream_timeout, "this try took too long",
+                           target_.options().failure_on.classify_kind(resilience::FailureKind::timeout));
   if (waited_for_body && watch_.read_stalled()) {
     finish_call(resilience::Outcome::neutral);
     exchange_.refuse("sanitize", Problem::bad_request, "the body did not arrive in time", 408);
@@ -344,6 +388,7 @@ void Relay::upstream_complete() {
 }
 
 void Relay::upstream_failed(Problem problem, std::string_view detail, resilience::Outcome outcome) {
+  if (try_again(outcome)) return;
   finish_call(outcome);
   if (exchange_.downstream->answer_started()) {
     exchange_.record.problem = problem;
@@ -361,18 +406,72 @@ void Relay::client_left() {
   done_ = true;
 }
 
-// The upstream's part is over: ticket, connection and place go back now, whatever is still to be written.
-void Relay::finish_call(resilience::Outcome outcome) {
-  upstream_done_ = true;
+// An answer that is a failure, and the policy allows another try: the client never sees it.
+bool Relay::answer_is_failure() {
+  const resilience::Outcome outcome = target_.options().failure_on.classify_status(call_->head().status);
+  const bool bad = outcome == resilience::Outcome::failure || outcome == resilience::Outcome::throttled;
+  return bad && try_again(outcome);
+}
+
+// What the upstream asks for in Retry-After (RFC 9110 10.2.3), where it is a number of seconds.
+Duration Relay::asked_wait() const {
+  if (call_ == nullptr || !call_->head_ready()) return {};
+  const http::Field* field = call_->head().fields.find("Retry-After");
+  if (field == nullptr) return {};
+  const std::optional<std::uint64_t> seconds = base::parse_u64(base::trim(field->value));
+  constexpr std::uint64_t kMost = 86'400;  // beyond a day nobody waits
+  return std::chrono::seconds{std::min(seconds.value_or(0), kMost)};
+}
+
+bool Relay::try_again(resilience::Outcome outcome) {
+  if (!plan_.retry || upstream_done_) return false;
+  resilience::FailedAttempt failed;
+  failed.number = attempt_;
+  failed.outcome = outcome;
+  failed.progress = resilience::progress_of(call_ != nullptr && call_->active() && call_->any_byte_sent(),
+                                            exchange_.request.method_text);
+  failed.answer_started = exchange_.downstream->answer_started();
+  failed.body_kept = whole_body_;
+  failed.retry_after = asked_wait();
+  const resilience::RetryDecision decision = plan_.retry->decide(
+      failed, exchange_.deadline, now(), target_.shared().budget(), exchange_.worker.random);
+  if (!decision.retry) return false;
+  end_attempt(outcome);
+  again_ = done_ = true;
+  retry_at_ = now() + decision.wait;
+  return true;
+}
+
+void Relay::waited(io::Wake wake) {
+  watch_.observe(false);
+  if (wake != io::Wake::cancelled && !exchange_.downstream->gone() && !watch_.gone()) return;
+  again_ = false;
+  client_left();
+}
+
+void Relay::begin_again() {
+  if (attempt_ < kTriedMax - 1) tried_[attempt_++] = endpoint_;
+  if (call_ != nullptr) call_->reset();
+  endpoint_ = nullptr;
+  address_tries_ = 0;
+  again_ = fresh_only_ = retry_ = done_ = upstream_done_ = false;
+}
+
+// One attempt is over: its ticket and its connection go back.
+void Relay::end_attempt(resilience::Outcome outcome) {
   if (call_ != nullptr) exchange_.record.upstream_time = now() - call_started_;
   const int status = call_ != nullptr && call_->head_ready() ? call_->head().status : 0;
   if (ticket_) {
-    if (outcome == resilience::Outcome::failure)
-      target_.shared().note_failure(exchange_.id, status != 0 && call_->complete() ? std::to_string(status)
+    resilience::CircuitBreaker::Detail detail;
+    if (outcome == resilience::Outcome::failure || outcome == resilience::Outcome::throttled) {
+      target_.shared().note_failure(exchange_.id, status != 0 && (call_->complete() || again_ || plan_.retry)
+                                                      ? std::to_string(status)
                                                   : call_ != nullptr ? std::string(to_string(call_->error()))
                                                                      : std::string("unresolved"));
-    resilience::CircuitBreaker::Detail detail;
-    detail.tag = 1;
+      detail.tag = base::fnv1a64(exchange_.id) | 1U;
+      detail.retry_after = asked_wait();
+    }
+    if (head_at_ != TimePoint{}) detail.latency = head_at_ - call_started_;
     ticket_->settle(outcome, now(), detail);
     ticket_.reset();
   }
@@ -380,6 +479,12 @@ void Relay::finish_call(resilience::Outcome outcome) {
   if (counted_) --endpoint_->in_flight, counted_ = false;
   exchange_.worker.count_call(*exchange_.plan, plan_.index, exchange_.request.method, status,
                               exchange_.record.upstream_time);
+}
+
+// The upstream's part is over: ticket, connection and place go back now, whatever is still to be written.
+void Relay::finish_call(resilience::Outcome outcome) {
+  upstream_done_ = true;
+  end_attempt(outcome);
   exchange_.release_stages();
 }
 

@@ -2,6 +2,7 @@
 #ifndef WEIR_GATEWAY_TERMINALS_RELAY_H_
 #define WEIR_GATEWAY_TERMINALS_RELAY_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -22,8 +23,12 @@ class Relay {
   Relay& operator=(const Relay&) = delete;
   ~Relay();
 
-  // False: the breaker is open, and the refusal is in the exchange.
+  // Asked anew for every attempt. False: the breaker is open; nothing has been refused yet.
   bool enter_breaker();
+  // The answer that says so.
+  void refuse_open();
+  // Chooses an endpoint where there is none yet. False: all are drained, and the refusal is in the exchange.
+  bool choose_endpoint();
   // The chosen endpoint's name must be resolved first.
   bool needs_address();
   upstream::EndpointPool& pool() noexcept { return *endpoint_->pool; }
@@ -38,8 +43,15 @@ class Relay {
 
   // Nothing more to do: the answer has gone out, or failed(), or retry() may follow.
   bool done() const noexcept { return done_; }
-  // The call failed in a way that allows to try again; start() is next.
+  // The connection was dead, or the name has another address: start() is next, within the same attempt.
   bool retry();
+  // The attempt failed and another one follows at retry_at(), with a breaker ticket and an endpoint of its own.
+  bool again() const noexcept { return again_; }
+  TimePoint retry_at() const noexcept { return retry_at_; }
+  Deadline wait_until() noexcept { return Deadline::at(retry_at_).shrunk_to(watch_.gone_deadline()); }
+  // What ended the wait for it: when the client has left, there is no other attempt.
+  void waited(io::Wake wake);
+  void begin_again();
   // The upstream failed before an answer was begun: the refusal is in the exchange.
   bool must_refuse() const noexcept {
     return exchange_.own.status != 0 && !exchange_.downstream->answer_started();
@@ -59,7 +71,13 @@ class Relay {
   void upstream_complete();
   void upstream_failed(Problem problem, std::string_view detail, resilience::Outcome outcome);
   void client_left();
+  void end_attempt(resilience::Outcome outcome);
   void finish_call(resilience::Outcome outcome);
+  // Asks the policy; true: the attempt is ended and another one is due.
+  bool try_again(resilience::Outcome outcome);
+  bool answer_is_failure();
+  Duration asked_wait() const;
+  std::uint64_t hash_of_key();
   TimePoint now() const noexcept { return exchange_.worker.reactor.now(); }
 
   Exchange& exchange_;
@@ -70,6 +88,14 @@ class Relay {
   upstream::WorkerUpstream::Endpoint* endpoint_ = nullptr;
   std::unique_ptr<upstream::Call> call_;
   TimePoint call_started_{};
+  TimePoint head_at_{};  // of the answer; zero before
+  Deadline try_deadline_;
+  TimePoint retry_at_{};
+  static constexpr std::size_t kTriedMax = 11;  // attempts: the first and at most ten more
+  std::array<const upstream::WorkerUpstream::Endpoint*, kTriedMax> tried_{};
+  std::uint32_t attempt_ = 0;
+  bool own_limit_ = false;  // the exchange's deadline is this upstream's `timeout`, not the client's budget
+  bool again_ = false;
   std::size_t body_sent_ = 0;  // of exchange.body
   std::size_t address_tries_ = 0;
   bool counted_ = false;        // endpoint_->in_flight includes this exchange
