@@ -50,7 +50,6 @@ TEST(Broken, SecretsNeverAppear) {
 TEST(Broken, TheContractsExampleIsKnownThroughout) {
   const LoadResult result = load_file("contract.yaml", case_environment());
   EXPECT_FALSE(result.config);
-  EXPECT_GE(result.diagnostics.size(), 15U);
   for (const Diagnostic& diagnostic : result.diagnostics)
     EXPECT_TRUE(diagnostic.message.starts_with("not yet supported: ")) << to_text(diagnostic, result.files);
 }
