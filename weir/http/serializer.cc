@@ -48,7 +48,7 @@ void copy_ends(char* to, std::string_view text) noexcept {
 }
 
 // Copies and says where the copy ends. Most texts of a head are short: two overlapping words instead of a call.
-char* put(char* to, std::string_view text) noexcept {
+[[gnu::always_inline]] inline char* put(char* to, std::string_view text) noexcept {
   const std::size_t n = text.size();
   if (n > 32) {
     std::memcpy(to, text.data(), n);
