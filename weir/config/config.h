@@ -16,6 +16,7 @@
 #include "weir/base/clock.h"
 #include "weir/base/ip.h"
 #include "weir/bff/plan.h"
+#include "weir/config/auth.h"
 
 namespace weir::config {
 
@@ -125,9 +126,21 @@ struct HealthCheck {
 
 // One source of a key: of a limit, or of a consistent hash. Several make a joined key.
 struct KeyPart {
-  enum class Kind : std::uint8_t { global, client_ip, header, cookie, query, path, method, host, route };
+  enum class Kind : std::uint8_t {
+    global,
+    client_ip,
+    header,
+    cookie,
+    query,
+    path,
+    method,
+    host,
+    route,
+    passport,
+    jwt
+  };
   Kind kind = Kind::global;
-  std::string name;  // of the header, cookie or query parameter
+  std::string name;  // of the header, cookie, query parameter, passport member or claim
 };
 
 struct Upstream {
@@ -152,6 +165,7 @@ struct Upstream {
   Position at;
 };
 
+// One source of a limit's key. Several make a joined key.
 struct RateLimit {
   enum class Algorithm : std::uint8_t {
     exact_window,
@@ -234,6 +248,9 @@ struct Route {
   bool strip_prefix = false;
   std::string rewrite;  // "" or "/v2/*"
   bool allow_encoded_slash = false;
+  RouteAuth auth;
+  bool forward_token = false;  // the credential goes on to the upstream
+  RouteIdempotency idempotency;
   std::optional<std::string> upstream;  // exactly one of upstream, respond and bff
   std::optional<Respond> respond;
   std::optional<bff::PageSpec> bff;  // compiles
@@ -268,6 +285,10 @@ struct Config {
   std::vector<RateLimit> rate_limits;
   RateLimitHeaders rate_limit_headers;
   std::optional<Redis> redis;
+  Auth auth;
+  Passport passport;
+  ProxyState proxy_state;
+  Idempotency idempotency;
   std::vector<Route> routes;  // first match wins
 
   // Free text that came from `env:` or `file:` (tokens, header values, bodies): to_json() writes *** in its

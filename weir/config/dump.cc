@@ -100,6 +100,10 @@ std::string key_part_text(const KeyPart& part) {
       return "host";
     case KeyPart::Kind::route:
       return "route";
+    case KeyPart::Kind::passport:
+      return "passport." + part.name;
+    case KeyPart::Kind::jwt:
+      return "jwt." + part.name;
   }
   return {};
 }
@@ -378,6 +382,124 @@ void target(JsonWriter& json, const Secrets& secrets, const Route& route) {
   json.member("body", unless_secret(route.respond->body, secrets)).close('}');
 }
 
+void path(JsonWriter& json, std::string_view name, const ClaimPath& path) {
+  if (path.size() == 1)
+    json.member(name, path.front());
+  else
+    strings(json, name, path);
+}
+
+void keys(JsonWriter& json, const AuthProvider& provider) {
+  if (provider.keys == AuthProvider::Keys::secret) {
+    json.member("secret", std::string(64, '*'));  // as long as every algorithm wants it
+    return;
+  }
+  json.key("jwks").open('{');
+  if (provider.keys == AuthProvider::Keys::file) json.member("file", provider.key_file);
+  if (provider.keys == AuthProvider::Keys::url) json.member("url", provider.url);
+  if (provider.keys == AuthProvider::Keys::discover) json.member("discover", true);
+  duration(json, "ttl", provider.ttl);
+  duration(json, "stale_if_error", provider.stale_if_error);
+  duration(json, "cooldown", provider.cooldown);
+  json.member("persist", provider.persist.empty() ? std::string_view(kOffWord) : provider.persist);
+  json.close('}');
+}
+
+void provider(JsonWriter& json, const AuthProvider& provider) {
+  json.open('{').member("name", provider.name);
+  path(json, "roles", provider.roles);
+  if (provider.type == AuthProvider::Type::api_key) {
+    json.member("type", "api_key").member("header", provider.header);
+    json.member("file", provider.api_key_file).close('}');
+    return;
+  }
+  json.member("type", "jwt").member("issuer", provider.issuer);
+  if (provider.any_audience)
+    json.member("audiences", "any");
+  else
+    strings(json, "audiences", provider.audiences);
+  strings(json, "algorithms", provider.algorithms);
+  json.member("profile", provider.profile == AuthProvider::Profile::rfc9068    ? "rfc9068"
+                         : provider.profile == AuthProvider::Profile::id_token ? "id_token"
+                                                                               : "generic");
+  duration(json, "leeway", provider.leeway);
+  json.member("require_exp", provider.require_exp);
+  if (provider.max_token_age) duration(json, "max_token_age", provider.max_token_age);
+  keys(json, provider);
+  json.close('}');
+}
+
+void auth(JsonWriter& json, const Config& config) {
+  if (!config.auth.providers.empty()) {
+    json.key("auth").open('{').key("providers").open('[');
+    for (const AuthProvider& each : config.auth.providers) provider(json, each);
+    json.close(']').key("cache").open('{');
+    size(json, "memory", config.auth.cache_bytes);
+    json.close('}');
+    if (config.auth.failures_per_second == 0)
+      json.member("failures_per_second", kOffWord);
+    else
+      json.member("failures_per_second", config.auth.failures_per_second);
+    if (!config.auth.revocations.empty()) json.member("revocations", config.auth.revocations);
+    json.close('}');
+  }
+  json.key("passport").open('{').member("header", config.passport.header).key("claims").open('{');
+  for (const auto& [member, claim] : config.passport.claims) path(json, member, claim);
+  json.close('}');
+  strings(json, "optional", config.passport.optional);
+  size(json, "max_size", config.passport.max_size);
+  json.member("encoding", config.passport.url_alphabet ? "base64url" : "base64").close('}');
+  const ProxyState& state = config.proxy_state;
+  json.key("proxy_state").open('{').member("header", state.header);
+  json.key("status").open('{');
+  path(json, "from", state.status);
+  json.close('}').key("sub").open('{').key("from").open('[');
+  for (const ClaimPath& claim : state.sub) {
+    if (claim.size() == 1) {
+      json.text(claim.front());
+      continue;
+    }
+    json.open('[');
+    for (const std::string& name : claim) json.text(name);
+    json.close(']');
+  }
+  json.close(']').close('}').key("country").open('{');
+  path(json, "from", state.country);
+  if (!state.country_edge.empty()) json.member("edge", state.country_edge);
+  json.close('}').key("platform").open('{');
+  path(json, "from", state.platform);
+  json.close('}').close('}');
+  json.key("idempotency").open('{');
+  json.member("store", config.idempotency.store == Idempotency::Store::memory ? "memory" : "sqlite");
+  json.member("path", config.idempotency.path);
+  duration(json, "ttl", config.idempotency.ttl);
+  duration(json, "lease", config.idempotency.lease);
+  size(json, "max_response", config.idempotency.max_response);
+  json.close('}');
+}
+
+std::string_view require_text(Require require) {
+  if (require == Require::off) return kOffWord;
+  return require == Require::optional ? "optional" : "required";
+}
+
+void route_auth(JsonWriter& json, const Route& route) {
+  json.key("auth").open('{').member("require", require_text(route.auth.require));
+  strings(json, "providers", route.auth.providers);
+  strings(json, "scopes", route.auth.scopes);
+  strings(json, "roles", route.auth.roles);
+  json.close('}').member("forward_token", route.forward_token);
+  if (route.idempotency.require == Require::off) {
+    json.member("idempotency", kOffWord);
+    return;
+  }
+  json.key("idempotency").open('{').member("require", require_text(route.idempotency.require));
+  strings(json, "methods", route.idempotency.methods);
+  json.member("anonymous", route.idempotency.anonymous);
+  duration(json, "wait", route.idempotency.wait);
+  json.close('}');
+}
+
 void route(JsonWriter& json, const Secrets& secrets, const Route& route) {
   json.open('{').member("name", route.name).member("path", route.path);
   if (!route.methods.empty()) strings(json, "methods", route.methods);
@@ -401,6 +523,7 @@ void route(JsonWriter& json, const Secrets& secrets, const Route& route) {
   if (route.strip_prefix) json.member("strip_prefix", true);
   if (!route.rewrite.empty()) json.member("rewrite", route.rewrite);
   json.member("allow_encoded_slash", route.allow_encoded_slash);
+  route_auth(json, route);
   target(json, secrets, route);
   json.close('}');
 }
@@ -451,6 +574,7 @@ std::string to_json(const Config& config) {
   json.close('}');
   sharing(json, config);
   json.key("load_shed").open('{').member("max_in_flight", config.max_in_flight).close('}');
+  auth(json, config);
   json.key("routes").open('[');
   for (const Route& each : config.routes) route(json, config.secrets, each);
   json.close(']').close('}');

@@ -43,13 +43,14 @@ class Loader {
     config.files = files_;
     if (!unread_) {  // else every name that the unread file declares would be called missing
       check_required(merged_, "", Position{0, 1, 1}, report_);
-      const ReadContext context{config, report_};
+      const ReadContext context{config, report_, environment_};
       read_server(merged_, context);
       read_tracing(merged_, context);
       read_upstreams(merged_, context);
       read_rate_limits(merged_, context);
       read_rate_limit_headers(merged_, context);
       read_redis(merged_, context);
+      read_auth(merged_, context);
       read_routes(merged_, context);
     }
     return finish(std::move(config));

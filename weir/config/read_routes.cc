@@ -70,8 +70,22 @@ class RouteReader {
     read_rewrite(map, route);
     if (const Value* slash = effective(map, "allow_encoded_slash"))
       route.allow_encoded_slash = slash->number != 0;
+    read_identity(map, route);
     read_target(map, route);
     return route;
+  }
+
+  void read_identity(const Value& map, Route& route) {
+    const Value* auth = effective(map, "auth");
+    read_route_auth(auth, route.auth, context_);
+    if (const Value* forward = effective(map, "forward_token")) route.forward_token = forward->number != 0;
+    const Value* idempotency = effective(map, "idempotency");
+    read_route_idempotency(idempotency, route.idempotency);
+    const bool keyed = route.idempotency.require != Require::off && idempotency != nullptr;
+    if (keyed && route.auth.require == Require::off && !route.idempotency.anonymous)
+      context_.report.error(idempotency->key_at,
+                            "idempotency keys belong to somebody, and this route does not ask who it is",
+                            "add `auth: required`, or `idempotency: {anonymous: true}`");
   }
 
   void read_match(const Value& map, Route& route) {
@@ -320,6 +334,9 @@ class RouteReader {
       case KeyPart::Kind::client_ip:
       case KeyPart::Kind::route:
         return false;
+      case KeyPart::Kind::passport:
+      case KeyPart::Kind::jwt:
+        return false;  // signed by a provider; without a token the address counts
     }
     return false;
   }

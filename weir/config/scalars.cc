@@ -455,8 +455,16 @@ Parsed<KeyPart> parse_limit_key(std::string_view text) {
     part.name = text.substr(key.word.size());
     return {part, {}, {}};
   }
-  if (text.starts_with("passport.") || text.starts_with("jwt."))
-    return {std::nullopt, {}, std::string("key ").append(text)};
+  for (const auto& [word, kind] : {std::pair{std::string_view("passport."), KeyPart::Kind::passport},
+                                   std::pair{std::string_view("jwt."), KeyPart::Kind::jwt}}) {
+    if (!text.starts_with(word)) continue;
+    const std::string_view name = text.substr(word.size());
+    if (name.empty() || !std::all_of(name.begin(), name.end(), [](char c) { return c > 0x20 && c < 0x7f; }))
+      break;
+    part.kind = kind;
+    part.name = name;
+    return {part, {}, {}};
+  }
   return {std::nullopt, suggested_key(text), {}};
 }
 

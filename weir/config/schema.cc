@@ -39,7 +39,9 @@ constexpr std::array kShapes{
     Shape{kHost, "^(\\*\\.)?[A-Za-z0-9._-]+$|^\\[[0-9A-Fa-f:.]+\\]$"},
     Shape{kHeaderName, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
     Shape{kName, "^[A-Za-z0-9_.-]{1,64}$"},
-    Shape{kLimitKey, "^(global|client_ip|path|method|host|route)$|^(header|cookie|query):[!-~]+$"},
+    Shape{kLimitKey,
+          "^(global|client_ip|path|method|host|route)$|^(header|cookie|query):[!-~]+$|^(passport|jwt)\\.[!-~]"
+          "+$"},
     Shape{kFailure, "^!?([1-5][0-9][0-9]|[1-5]xx|connect|timeout|reset|malformed)$"},
 };
 

@@ -43,6 +43,8 @@ std::optional<Frame> frame_of(std::string_view parent) {
       "listen: :0\nupstreams: {u: {endpoints: [http://h]}}\nroutes: [{path: /a/*, ";
   static const std::string section =
       route + "bff: {sections: {o: {upstream: u, path: /o}, s: {upstream: u, path: /s, ";
+  static const std::string auth =
+      "listen: :0\nauth: {providers: [{name: p, issuer: i, audiences: [a], jwks: {file: jwks.json}";
   static const std::map<std::string, Frame, std::less<>> frames{
       {"", {"listen: :0\n", "\n"}},
       {"access_log", {"listen: :0\naccess_log: {", "}\n"}},
@@ -62,6 +64,20 @@ std::optional<Frame> frame_of(std::string_view parent) {
       {"rate_limit_headers", {"listen: :0\nrate_limit_headers: {", "}\n"}},
       {"redis", {"listen: :0\nredis: {url: \"redis://h\", ", "}\n"}},
       {"load_shed", {"listen: :0\nload_shed: {", "}\n"}},
+      {"auth", {auth + "}], ", "}\n"}},
+      {"auth.providers[]", {auth + ", ", "}]}\n"}},
+      {"auth.providers[].jwks", {auth.substr(0, auth.size() - 1) + ", ", "}}]}\n"}},
+      {"auth.cache", {auth + "}], cache: {", "}}\n"}},
+      {"passport", {"listen: :0\npassport: {", "}\n"}},
+      {"proxy_state", {"listen: :0\nproxy_state: {", "}\n"}},
+      {"proxy_state.status", {"listen: :0\nproxy_state: {status: {", "}}\n"}},
+      {"proxy_state.sub", {"listen: :0\nproxy_state: {sub: {", "}}\n"}},
+      {"proxy_state.country", {"listen: :0\nproxy_state: {country: {", "}}\n"}},
+      {"proxy_state.platform", {"listen: :0\nproxy_state: {platform: {", "}}\n"}},
+      {"idempotency", {"listen: :0\nidempotency: {", "}\n"}},
+      {"routes[].auth", {auth + "}]}\nroutes: [{path: /a, respond: {}, auth: {", "}}]\n"}},
+      {"routes[].idempotency",
+       {auth + "}]}\nroutes: [{path: /a, respond: {}, auth: required, idempotency: {", "}}]\n"}},
       {"routes[]", {route + "upstream: u, ", "}]\n"}},
       {"routes[].load_shed", {route + "upstream: u, load_shed: {", "}}]\n"}},
       {"routes[].headers.request", {route + "upstream: u, headers: {request: {", "}}}]\n"}},

@@ -32,10 +32,14 @@ inline Environment case_environment() {
   Environment environment;
   environment.variable = [](const std::string& name) -> std::optional<std::string> {
     if (name == "WEIR_TEST_SECRET") return "hunter2";
+    if (name == "WEIR_TEST_LONG_SECRET") return "a secret of thirty-two bytes....";
     if (name == "WEIR_TEST_EMPTY") return "";
     return std::nullopt;
   };
   environment.read_file = [](const std::string& path) -> Result<std::string> {
+    // Files that a case names beside itself; they are no cases.
+    const auto beside = kCases / "beside" / std::filesystem::path(path).filename();
+    if (std::filesystem::is_regular_file(beside)) return slurp(beside);
     if (!std::filesystem::is_regular_file(kCases / path))
       return Error(ErrorCode::not_found, "No such file or directory", ErrorSource::configuration);
     return slurp(kCases / path);

@@ -127,6 +127,7 @@ std::string_view render_access_line(Exchange& exchange, Duration took) {
   line.number(R"(,"upstream_us":)", microseconds(record.upstream_time));
   line.number(R"(,"bytes_in":)", static_cast<std::int64_t>(exchange.downstream->body_received()));
   line.number(R"(,"bytes_out":)", static_cast<std::int64_t>(exchange.downstream->bytes_sent()));
+  if (record.why != "-") line.clean(R"(,"auth":")", record.why);
   line.text(R"(,"user_agent":")", exchange.request.fields.value(http::Name::user_agent));
   return line.finish();
 }

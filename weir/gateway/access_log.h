@@ -1,7 +1,7 @@
 // The access log's line: one JSON object for every exchange, whatever became of it.
 //
 // Members in this order: time id method path route status stage reason upstream attempts duration_us, then client
-// upstream_us bytes_in bytes_out user_agent. Paths are canonical and without query, so nothing secret that travels in
+// upstream_us bytes_in bytes_out user_agent, with auth (why a credential was refused) before it. Paths are canonical and without query, so nothing secret that travels in
 // a query is written. Every text is escaped: a line is one valid JSON object whatever the client sent.
 #ifndef WEIR_GATEWAY_ACCESS_LOG_H_
 #define WEIR_GATEWAY_ACCESS_LOG_H_

@@ -59,7 +59,8 @@ void Exchange::end() noexcept {
   if (plan != nullptr) worker.leave_plan(std::exchange(plan, nullptr));
   route = nullptr;
   request.clear();
-  path = id = wildcard = traceparent = client_text_ = peer_text = {};
+  identity.reset();
+  path = id = wildcard = traceparent = proxy_state = client_text_ = peer_text = {};
   peer = client = base::IpAddress{};
   encoded_slash = peer_trusted = secure = released_ = false;
   body.clear();

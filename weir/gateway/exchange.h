@@ -27,6 +27,7 @@
 #include "weir/gateway/worker.h"
 #include "weir/http/message.h"
 #include "weir/io/waiter.h"
+#include "weir/passport/verifier.h"
 
 namespace weir::gateway {
 
@@ -72,8 +73,9 @@ class TextArena {
 struct Record {
   std::string_view stage = "-";  // who decided
   Problem problem = Problem::none;
-  int status = 0;             // sent; 499 when the client went first
-  std::string_view upstream;  // name; "" when none was called
+  std::string_view why = "-";  // a refused credential's reason, one word
+  int status = 0;              // sent; 499 when the client went first
+  std::string_view upstream;   // name; "" when none was called
   std::uint32_t attempts = 0;
   Duration upstream_time{};
   bool client_gone = false;
@@ -122,6 +124,10 @@ class Exchange {
   std::string_view id;           // X-Request-Id
   std::string_view wildcard;     // what the route's "*" matched, without a leading slash
   std::string_view traceparent;  // to send upstream
+  // Who asks, once the passport stage has passed; null on routes that do not ask. Somebody without a credential is an
+  // identity too, with `anonymous`.
+  std::shared_ptr<const passport::Identity> identity;
+  std::string_view proxy_state;  // the value of X-Proxy-State; "" without `identity`
   // Body read before load_shed; what is beyond request_buffer is still in downstream.
   std::string body;
 

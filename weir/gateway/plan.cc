@@ -7,6 +7,7 @@
 
 #include "weir/gateway/stages/access.h"
 #include "weir/gateway/stages/load_shed.h"
+#include "weir/gateway/stages/passport.h"
 #include "weir/gateway/stages/ratelimit.h"
 #include "weir/gateway/stages/read_body.h"
 #include "weir/gateway/stages/sanitize.h"
@@ -42,9 +43,19 @@ class Builder {
     if (Result<void> added = add_redis(); !added) return added.error();
     for (const config::RateLimit& limit : plan_->config.rate_limits)
       if (Result<void> added = add_limit(limit); !added) return added.error();
+    const std::array<std::string, 2> owned{plan_->config.passport.header, plan_->config.proxy_state.header};
+    plan_->owned_names = OwnedNames(owned);
+    Result<std::shared_ptr<const AuthPlan>> auth = state_.auth.build(plan_->config);
+    if (!auth) return auth.error();
+    plan_->auth = *auth;
     process_shedder_ = state_.shedder(std::string(kProcessShedder), plan_->config.max_in_flight);
     set_limit_when_published(process_shedder_, plan_->config.max_in_flight);
-    for (const config::Route& route : plan_->config.routes) add_route(route);
+    for (const config::Route& route : plan_->config.routes) {
+      if (route.idempotency.require != config::Require::off)
+        return Error(ErrorCode::unsupported,
+                     "route " + route.name + ": idempotency keys are not yet supported");
+      add_route(route);
+    }
     return std::shared_ptr<const Plan>(std::move(plan_));
   }
 
@@ -291,11 +302,20 @@ class Builder {
   // The order of the chain, outermost first. What a route does not use is not there, and costs nothing.
   void add_stages(Route& route) {
     const config::Route& from = route.options;
-    add(route, std::make_unique<TraceStage>());     // first: even a refused request has an id
-    add(route, std::make_unique<SanitizeStage>());  // strangers may not speak in weir's name
+    add(route, std::make_unique<TraceStage>());  // first: even a refused request has an id
+    add(route,
+        std::make_unique<SanitizeStage>(plan_->owned_names));  // strangers may not speak in weir's name
     if (!from.allow.empty() || !from.deny.empty())
       add(route, std::make_unique<AccessStage>(from.allow, from.deny));  // who may not come at all
-    if (!from.rate_limit.empty()) add(route, make_rate_limit(route));    // cheapest refusal of those who may
+    RateLimitStage* first = nullptr;
+    if (auto limits = limits_of(from, false); !limits.empty())  // cheapest refusal of those who may
+      add(route, make_rate_limit(route, std::move(limits), &first, nullptr));
+    if (from.auth.require != config::Require::off && plan_->auth != nullptr)
+      add_passport(route);  // from here on it is known who asks
+    if (auto limits = limits_of(from, true); !limits.empty()) {
+      RateLimitStage* later = nullptr;
+      add(route, make_rate_limit(route, std::move(limits), &later, first));
+    }
     if (from.upstream || from.bff) {
       add(route, std::make_unique<ReadBodyStage>(from.request_buffer));  // a slow upload must hold no place
       if (auto shedder = shedder_of(from))
@@ -304,14 +324,29 @@ class Builder {
     }  // last gate before work: one of few places; then breaker and upstream, in the terminal
   }
 
-  std::unique_ptr<Stage> make_rate_limit(Route& route) {
+  void add_passport(Route& route) {
+    const config::Route& from = route.options;
+    const bool waits = plan_->auth->fetcher != nullptr;
+    const Slot<AwaitedKey> awaited = waits ? slot<AwaitedKey>() : Slot<AwaitedKey>{};
+    auto stage = std::make_unique<PassportStage>(plan_->auth, from.auth, from.forward_token, awaited);
+    PassportStage& check = *stage;
+    add(route, std::move(stage));
+    if (waits) add(route, std::make_unique<KeyWaitStage>(check, awaited));
+  }
+
+  // `made` is told the stage itself; `earlier` is the phase before it, which gives back when this one refuses.
+  std::unique_ptr<Stage> make_rate_limit(Route& route, std::vector<RateLimitStage::Limit> limits,
+                                         RateLimitStage** raw, RateLimitStage* earlier) {
     RateLimitStage::Options options;
+    options.later_phase = earlier == nullptr && !limits_of(route.options, true).empty();
+    options.earlier = earlier;
     options.route = route.options.name;
     options.taken = slot<RateLimitStage::Taken>();
     options.style = style_of(plan_->config.rate_limit_headers.style);
     options.retry_jitter = plan_->config.rate_limit_headers.retry_jitter;
     options.sharing = state_.sharing();
-    auto stage = std::make_unique<RateLimitStage>(limits_of(route.options), std::move(options));
+    auto stage = std::make_unique<RateLimitStage>(std::move(limits), std::move(options));
+    *raw = stage.get();
     const bool watches = stage->watches_answers();
     std::unique_ptr<Stage> made;
     if (stage->asks_redis())
@@ -338,9 +373,20 @@ class Builder {
     return ratelimit::HeaderStyle::none;
   }
 
-  std::vector<RateLimitStage::Limit> limits_of(const config::Route& from) const {
+  static bool needs_identity(const config::RateLimit& limit) {
+    const auto is_identity = [](const config::KeyPart& part) {
+      return part.kind == config::KeyPart::Kind::passport || part.kind == config::KeyPart::Kind::jwt;
+    };
+    return std::any_of(limit.key.begin(), limit.key.end(), is_identity) ||
+           (limit.tier_from && is_identity(*limit.tier_from));
+  }
+
+  // Of one of the two phases.
+  std::vector<RateLimitStage::Limit> limits_of(const config::Route& from, bool identity) const {
     std::vector<RateLimitStage::Limit> limits;
-    for (const std::string& name : from.rate_limit) limits.push_back(limits_.at(name));
+    for (const std::string& name : from.rate_limit)
+      if (const RateLimitStage::Limit& limit = limits_.at(name); needs_identity(limit.options) == identity)
+        limits.push_back(limit);
     return limits;
   }
 

@@ -18,6 +18,7 @@
 #include "weir/gateway/exchange.h"
 #include "weir/gateway/route_table.h"
 #include "weir/gateway/stage.h"
+#include "weir/gateway/stages/sanitize.h"
 #include "weir/gateway/state.h"
 #include "weir/metrics/registry.h"
 #include "weir/store/redis_client.h"
@@ -62,6 +63,8 @@ struct Plan {
   std::shared_ptr<Sharing> sharing;  // with redis
   std::vector<Route> routes;
   RouteTable table;
+  OwnedNames owned_names;                // that nobody but weir writes
+  std::shared_ptr<const AuthPlan> auth;  // null without a provider
   // Applies what changes shared state (limits, semaphores, breaker options). Called once, when the plan is published;
   // a plan that is thrown away has changed nothing.
   std::vector<std::function<void(TimePoint now)>> on_publish;

@@ -28,6 +28,19 @@ constexpr std::array<ProblemInfo, kProblems> kTable{{
     {"unauthenticated", "Credentials are missing or not accepted", 401, "http_request_denied"},
     {"section-required", "A part of the page that cannot be missing was lost", 502,
      "http_response_incomplete"},
+    {"token-invalid", "The credential is not accepted", 401, "http_request_denied"},
+    {"insufficient-scope", "The credential does not allow this", 403, "http_request_denied"},
+    {"keys-unavailable", "The keys to check the credential with are not at hand", 503,
+     "proxy_internal_error"},
+    {"too-many-failures", "Too many credentials of this address were refused", 429, "http_request_denied"},
+    {"idempotency-key-missing", "The request needs an Idempotency-Key", 400, "http_request_denied"},
+    {"idempotency-key-invalid", "The Idempotency-Key is malformed", 400, "http_request_denied"},
+    {"idempotency-in-flight", "A request with this key is being served", 409, "http_request_denied"},
+    {"idempotency-outcome-unknown", "A request with this key may have been carried out", 409,
+     "http_request_denied"},
+    {"idempotency-mismatch", "The key was used for another request", 422, "http_request_denied"},
+    {"idempotency-store-unavailable", "What was done before cannot be looked up", 503,
+     "proxy_internal_error"},
 }};
 
 }  // namespace

@@ -31,8 +31,18 @@ enum class Problem : std::uint8_t {
   internal,
   unauthenticated,
   section_required,
+  token_invalid,
+  insufficient_scope,
+  keys_unavailable,
+  too_many_failures,
+  idempotency_key_missing,
+  idempotency_key_invalid,
+  idempotency_in_flight,
+  idempotency_outcome_unknown,
+  idempotency_mismatch,
+  idempotency_store_unavailable,
 };
-inline constexpr std::size_t kProblems = 17;
+inline constexpr std::size_t kProblems = 27;
 
 struct ProblemInfo {
   std::string_view name;   // "rate-limited"; "-" for none

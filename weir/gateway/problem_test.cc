@@ -33,6 +33,16 @@ constexpr Row kContract[] = {
     {Problem::deadline_exceeded, "deadline-exceeded", 504},
     {Problem::overloaded, "overloaded", 503},
     {Problem::internal, "internal", 500},
+    {Problem::token_invalid, "token-invalid", 401},
+    {Problem::insufficient_scope, "insufficient-scope", 403},
+    {Problem::keys_unavailable, "keys-unavailable", 503},
+    {Problem::too_many_failures, "too-many-failures", 429},
+    {Problem::idempotency_key_missing, "idempotency-key-missing", 400},
+    {Problem::idempotency_key_invalid, "idempotency-key-invalid", 400},
+    {Problem::idempotency_in_flight, "idempotency-in-flight", 409},
+    {Problem::idempotency_outcome_unknown, "idempotency-outcome-unknown", 409},
+    {Problem::idempotency_mismatch, "idempotency-mismatch", 422},
+    {Problem::idempotency_store_unavailable, "idempotency-store-unavailable", 503},
 };
 
 // Every problem has the contract's name and status, and no two share a name.

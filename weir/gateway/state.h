@@ -15,6 +15,7 @@
 
 #include "weir/base/hash.h"
 #include "weir/bff/section.h"
+#include "weir/gateway/auth.h"
 #include "weir/gateway/shared_limit.h"
 #include "weir/ratelimit/keyed_limiter.h"
 #include "weir/resilience/load_shedder.h"
@@ -29,7 +30,10 @@ class State {
 
   // `seed` of fingerprints: random, so that nobody can choose keys that collide.
   explicit State(base::SipKey seed, upstream::SharedUpstream::OnTransition on_transition = {})
-      : seed_(seed), on_transition_(std::move(on_transition)) {}
+      : auth(seed), seed_(seed), on_transition_(std::move(on_transition)) {}
+
+  // Keys, revocations and verified tokens.
+  AuthState auth;
 
   // The named one, made with these options when it is new. An existing one is returned unchanged.
   std::shared_ptr<ratelimit::KeyedRateLimiter> limiter(const ratelimit::Policy& policy);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "weir/gateway/answer.h"
+#include "weir/gateway/stages/read_body.h"
 #include "weir/http/uri.h"
 #include "weir/metrics/exposition.h"
 #include "weir/server/server.h"
@@ -44,7 +45,7 @@ bool is_cross_site(const http::RequestHead& request) {
 
 class AdminTerminal final : public gateway::Terminal {
  public:
-  using Handler = std::function<Reply()>;
+  using Handler = std::function<Reply(const gateway::Exchange& request)>;
 
   // `guarded`: refuse what a page in somebody's browser could send. The health listener is not: it holds nothing but
   // health and metrics, and is asked by service name.
@@ -58,7 +59,7 @@ class AdminTerminal final : public gateway::Terminal {
       exchange.add_answer_field("WWW-Authenticate", "Bearer", http::Name::www_authenticate);
       exchange.refuse("access", gateway::Problem::unauthenticated, "this needs the admin token");
     } else {
-      Reply reply = handler_();
+      Reply reply = handler_(exchange);
       exchange.own_body = std::move(reply.body);
       exchange.own.status = reply.status;
       exchange.own.body = exchange.own_body;
@@ -90,7 +91,14 @@ class PlanMaker {
     plan_->config.limits.connections_per_address.reset();
   }
 
-  void add(std::string method, std::string path, std::string token, AdminTerminal::Handler handler) {
+  void add(std::string method, std::string path, std::string token, std::function<Reply()> handler) {
+    add_with_body(std::move(method), std::move(path), std::move(token),
+                  [handler = std::move(handler)](const gateway::Exchange&) { return handler(); });
+  }
+
+  // For a handler that looks at the request: its path, and its body, which has been read.
+  void add_with_body(std::string method, std::string path, std::string token,
+                     AdminTerminal::Handler handler) {
     gateway::Route& route = plan_->routes.emplace_back();
     route.index = static_cast<std::uint32_t>(plan_->routes.size() - 1);
     route.options.name = method + " " + path;
@@ -100,6 +108,10 @@ class PlanMaker {
     route.options.methods.push_back(std::move(method));
     if (!write) route.options.methods.emplace_back("HEAD");
     plan_->table.add(route.index, route.options);
+    if (write) {
+      route.stages.push_back(std::make_unique<gateway::ReadBodyStage>(*plan_->config.limits.max_body));
+      route.counters.emplace_back();
+    }
     route.terminal = std::make_unique<AdminTerminal>(std::move(handler), guarded_, write, std::move(token));
   }
 
@@ -130,6 +142,11 @@ Reply reload(Server& server) {
   return {result.ok ? 200 : 422, json_text(result.ok ? "reloaded" : "refused", result.report)};
 }
 
+Reply revoke(Server& server, const gateway::Exchange& request) {
+  const Server::Answered answered = server.revoke(request.body);
+  return {answered.status, answered.body};
+}
+
 }  // namespace
 
 std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::string& token, bool full) {
@@ -142,6 +159,8 @@ std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::
     maker.add("GET", "/v1/config", token, [&server] { return Reply{200, server.config_json()}; });
     maker.add("GET", "/v1/upstreams", token, [&server] { return Reply{200, server.upstreams_json()}; });
     maker.add("GET", "/v1/rate-limits", token, [&server] { return Reply{200, server.rate_limits_json()}; });
+    maker.add_with_body("POST", "/v1/revocations", token,
+                        [&server](const gateway::Exchange& request) { return revoke(server, request); });
     maker.add("POST", "/v1/reload", token, [&server] { return reload(server); });
   }
   return maker.finish();

@@ -14,6 +14,9 @@
 namespace weir::server {
 namespace {
 
+// For a whole key set from a provider.
+constexpr Duration kKeyPatience = std::chrono::seconds{5};
+
 void append_json_field(std::string& out, std::string_view name, std::string_view text) {
   out.append("\"").append(name).append("\":\"");
   base::append_json_escaped(out, text);
@@ -78,6 +81,7 @@ Server::~Server() {
   };
   stop(admin_);
   for (const auto& worker : workers_) stop(worker);
+  state_.auth.stop();  // its thread wakes workers through their reactors, which are still there
   collectors_.clear();
   admin_.reset();
   workers_.clear();
@@ -93,6 +97,9 @@ Result<void> Server::start(config::Config config) {
     if (!opened) return Error(opened.error().code, "access_log: " + opened.error().detail);
     access_log_ = std::move(*opened);
   }
+  state_.auth.set_outside(
+      clock_, [](const std::string& url) { return gateway::http_get(url, kKeyPatience); },
+      [this](const std::string& line) { log_.info(line); });
   Result<std::shared_ptr<const gateway::Plan>> plan =
       gateway::build_plan(std::move(config), state_, *registry_, options_.plan);
   if (!plan) return plan.error();
@@ -343,7 +350,61 @@ void Server::read_connections(metrics::Sink& sink) const {
   }
 }
 
+Server::Answered Server::revoke(std::string_view json) {
+  const auto refused = [](std::string_view why) {
+    std::string body = R"({"refused":")";
+    base::append_json_escaped(body, why);
+    return Answered{400, body.append("\"}\n")};
+  };
+  const std::int64_t now_s =
+      std::chrono::duration_cast<std::chrono::seconds>(clock_.wall_now().time_since_epoch()).count();
+  const Result<passport::Json> parsed = passport::Json::parse(json);
+  if (!parsed) return refused("the body is no JSON");
+  const Result<passport::Revocation> revocation = passport::Revocation::from_json(*parsed, now_s);
+  if (!revocation) return refused(revocation.error().detail);
+  const Result<void> done = state_.auth.revoke(*revocation, now_s);
+  if (!done && done.error().code == ErrorCode::too_large) return refused(done.error().detail);
+  if (!done) log_.error("revocations: " + done.error().to_text() + "; it counts until the next start");
+  return {200, R"({"revoked":)" + revocation->to_json().to_text() + ",\"kept\":" + (done ? "true" : "false") +
+                   "}\n"};
+}
+
+void Server::declare_auth_metrics() {
+  using metrics::Sink;
+  metrics::Registry& registry = *registry_;
+  const auto gauge = [&](metrics::FamilyId family, auto read) {
+    collectors_.push_back(registry.collect(family, std::function<double()>([this, read] {
+                                             const auto plan = state_.auth.current();
+                                             return plan == nullptr
+                                                        ? 0.0
+                                                        : static_cast<double>(read(plan->tokens->stats()));
+                                           })));
+  };
+  using Stats = passport::Authenticator::Stats;
+  gauge(registry.counter_family("weir_auth_cache_hits_total", "Tokens found verified already."),
+        [](const Stats& stats) { return stats.hits; });
+  gauge(registry.counter_family("weir_auth_cache_misses_total", "Tokens that were not known."),
+        [](const Stats& stats) { return stats.misses; });
+  gauge(registry.gauge_family("weir_auth_cache_bytes", "What verified tokens take in memory."),
+        [](const Stats& stats) { return stats.bytes; });
+  collectors_.push_back(registry.collect(
+      registry.gauge_family("weir_proxy_states", "About how many values X-Proxy-State had in five minutes."),
+      std::function<double()>([this] {
+        const auto plan = state_.auth.current();
+        return plan == nullptr ? 0.0 : plan->tokens->proxy_states().estimate();
+      })));
+  collectors_.push_back(registry.collect(
+      registry.counter_family("weir_key_fetches_total", "Key sets asked for.", {"provider", "result"}),
+      std::function<void(Sink&)>([this](Sink& sink) {
+        for (const gateway::KeyFetcher::Status& status : state_.auth.key_statuses()) {
+          sink.add({status.provider, "ok"}, static_cast<double>(status.fetches - status.failures));
+          sink.add({status.provider, "failed"}, static_cast<double>(status.failures));
+        }
+      })));
+}
+
 void Server::declare_metrics() {
+  declare_auth_metrics();
   using metrics::Sink;
   const auto collect = [this](metrics::FamilyId family, auto read) {
     collectors_.push_back(registry_->collect(family, std::move(read)));

@@ -62,6 +62,13 @@ class Server {
   };
   Reload reload();
   void reopen_logs();
+  // What an admin's handler answers: a status, and JSON.
+  struct Answered {
+    int status = 200;
+    std::string body;
+  };
+  // {"jti"|"sub"|"sid"|"kid": .., "iss"?, "issued_before"?, "expires"?}: from now on such tokens are not accepted.
+  Answered revoke(std::string_view json);
   // Stops accepting, lets exchanges end, then stops the workers. A second call cuts everything off at once.
   void drain();
   // Until drained.
@@ -88,6 +95,7 @@ class Server {
   Result<void> add_listener(Thread& thread, const config::HostPort& at, bool reuse_port);
   Result<std::unique_ptr<Thread>> make_thread(std::size_t index, bool admin);
   void declare_metrics();
+  void declare_auth_metrics();
   void publish(std::shared_ptr<const gateway::Plan> plan);
   void thread_drained();
   void on_transition(const upstream::SharedUpstream& upstream,

@@ -20,6 +20,7 @@ namespace weir::config::internal {
 struct ReadContext {
   Config& config;  // what earlier readers have filled in may be looked at
   Report& report;
+  const Environment& environment;
 
   const std::string& file_of(Position at) const { return config.files[at.file]; }
   // "weir.yaml:3:5": for messages that point to a second place.
@@ -31,6 +32,10 @@ void read_upstreams(const Value& root, const ReadContext& context);
 void read_rate_limits(const Value& root, const ReadContext& context);
 void read_rate_limit_headers(const Value& root, const ReadContext& context);
 void read_redis(const Value& root, const ReadContext& context);  // behind read_rate_limits
+void read_auth(const Value& root, const ReadContext& context);
+// A route's own keys; `auth` and `idempotency` may be null. What they name is checked.
+void read_route_auth(const Value* auth, RouteAuth& target, const ReadContext& context);
+void read_route_idempotency(const Value* idempotency, RouteIdempotency& target);
 void read_routes(const Value& root, const ReadContext& context);
 void read_tracing(const Value& root, const ReadContext& context);
 

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "weir/gateway/identity.h"
 #include "weir/http/uri.h"
 #include "weir/ratelimit/key.h"
 
@@ -61,6 +62,12 @@ bool key_part(Exchange& exchange, const config::KeyPart& part, std::string_view 
       *text = {lower, exchange.request.authority.size()};
       break;
     }
+    case Kind::passport:
+      *text = passport_text(exchange, part.name);
+      break;
+    case Kind::jwt:
+      *text = claim_text(exchange, part.name);
+      break;
     case Kind::route:
       *text = route;
       break;

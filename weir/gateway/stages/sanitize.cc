@@ -8,31 +8,32 @@
 namespace weir::gateway {
 namespace {
 
-// Written by weir alone, whoever asks.
-constexpr std::array<std::string_view, 4> kOwned{"x-passport", "x-proxy-state", "x-experiments", "x-flags"};
 // Rebuilt by weir; a spelling that only some servers fold into the real one ("X_Forwarded_For") must not survive.
 constexpr std::array<std::string_view, 9> kRebuilt{
     "forwarded",          "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port",
     "x-forwarded-prefix", "x-real-ip",       "x-request-id",     "traceparent"};
 
-// Servers that turn fields into environment variables (CGI, WSGI, Rack) read `_` and `.` as `-`.
+// Servers that turn fields into environment variables (CGI, WSGI, Rack) read `_` and `.` as `-`, some everything else
+// that is no letter or digit (CVE-2025-64484, CVE-2026-88011 of other gateways).
+char folded(char c) noexcept {
+  c = base::ascii_lower(c);
+  return base::is_alpha(c) || base::is_digit(c) ? c : '-';
+}
+
+// `owned` is folded.
 bool folds_to(std::string_view name, std::string_view owned) {
   if (name.size() != owned.size()) return false;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    char c = base::ascii_lower(name[i]);
-    if (c == '_' || c == '.') c = '-';
-    if (c != owned[i]) return false;
-  }
+  for (std::size_t i = 0; i < name.size(); ++i)
+    if (folded(name[i]) != owned[i]) return false;
   return true;
 }
 
 bool is_foreign_spelling(const http::Field& field) {
   if (field.id != http::Name::other) return false;  // the usual spelling: judged below by its id
-  const char first = base::ascii_lower(field.name.front());
+  const char first = folded(field.name.front());
   if (first != 'x' && first != 'f' && first != 't') return false;
-  const auto folds = [&](std::string_view owned) { return folds_to(field.name, owned); };
-  return std::any_of(kOwned.begin(), kOwned.end(), folds) ||
-         std::any_of(kRebuilt.begin(), kRebuilt.end(), folds);
+  return std::any_of(kRebuilt.begin(), kRebuilt.end(),
+                     [&](std::string_view owned) { return folds_to(field.name, owned); });
 }
 
 bool is_forwarding(http::Name name) {
@@ -75,6 +76,20 @@ std::string_view forwarded_element(Exchange& exchange, std::string_view host, st
 
 }  // namespace
 
+OwnedNames::OwnedNames(std::span<const std::string> configured)
+    : folded_{"x-passport", "x-proxy-state", "x-experiments", "x-flags"} {
+  for (const std::string& name : configured) {
+    std::string text;
+    for (const char c : name) text += folded(c);
+    if (std::find(folded_.begin(), folded_.end(), text) == folded_.end()) folded_.push_back(std::move(text));
+  }
+}
+
+bool OwnedNames::owns(std::string_view name) const noexcept {
+  return std::any_of(folded_.begin(), folded_.end(),
+                     [&](const std::string& owned) { return folds_to(name, owned); });
+}
+
 void find_client(Exchange& exchange) {
   const config::TrustedProxies& trusted = exchange.plan->plan->config.trusted_proxies;
   const auto trusts = [&](const base::IpAddress& ip) {
@@ -109,6 +124,7 @@ Verdict SanitizeStage::admit(Exchange& exchange) {
 
   fields.remove_if([&](const http::Field& field) {
     if (is_foreign_spelling(field)) return true;
+    if (field.id == http::Name::other && owned_.owns(field.name)) return true;
     if (!is_forwarding(field.id)) return false;
     const bool passes_through = field.id == http::Name::x_forwarded_port ||
                                 field.id == http::Name::x_forwarded_prefix ||

@@ -1,19 +1,43 @@
 // sanitize: nobody outside may speak in weir's name.
 //
-// Drops every spelling of the identity headers that weir alone writes (letters' case, `_` or `.` for `-`), also where
+// Drops every spelling of the identity headers that weir alone writes (letters' case, anything for `-`), also where
 // Connection would have had them removed later, and rebuilds X-Forwarded-For, -Host, -Proto and Forwarded: of a trusted
 // peer they are continued, of anybody else thrown away. Finds out who the client is on the way.
 #ifndef WEIR_GATEWAY_STAGES_SANITIZE_H_
 #define WEIR_GATEWAY_STAGES_SANITIZE_H_
 
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
 #include "weir/gateway/stage.h"
+#include "weir/http/message.h"
 
 namespace weir::gateway {
 
+// Header names that weir alone writes, in whatever spelling: compared in lower case with `-` for every character that
+// is neither letter nor digit. Immutable.
+class OwnedNames {
+ public:
+  // X-Passport, X-Proxy-State, X-Experiments, X-Flags, and these.
+  explicit OwnedNames(std::span<const std::string> configured = {});
+  bool owns(std::string_view name) const noexcept;
+
+ private:
+  std::vector<std::string> folded_;
+};
+
 class SanitizeStage final : public Stage {
  public:
+  SanitizeStage() = default;
+  explicit SanitizeStage(OwnedNames owned) : owned_(std::move(owned)) {}
   std::string_view name() const noexcept override { return "sanitize"; }
   Verdict admit(Exchange& exchange) override;
+
+ private:
+  OwnedNames owned_;
 };
 
 // Sets exchange.peer_trusted and exchange.client from the peer, X-Forwarded-For and trusted_proxies.

@@ -191,7 +191,7 @@ void Relay::render_request(http::HeadBuffer& head) {
   }
   if (!plan_.external)
     for (const http::Field& field : exchange_.identity_fields())
-      http::append_field(head, field.name, field.value);
+      if (!edits || !edited(edit, field.name)) http::append_field(head, field.name, field.value);
   for (const auto& [name, value] : edit.set) http::append_field(head, name, value);
   http::append_field(head, "Via", request.version_minor == 0 ? "1.0 weir" : "1.1 weir");
 }
@@ -294,6 +294,11 @@ void Relay::pass_interim() {
   if (head.status != 100) exchange_.downstream->send_interim(head.status, head.fields);
 }
 
+// What is for upstreams stays behind the gate, also when one of them sends it back.
+bool Relay::is_owned(const http::Field& field) const noexcept {
+  return field.id == http::Name::other && exchange_.plan->plan->owned_names.owns(field.name);
+}
+
 void Relay::start_answer() {
   const http::ResponseHead& head = call_->head();
   AnswerHead& answer = exchange_.answer;
@@ -301,6 +306,8 @@ void Relay::start_answer() {
   answer.status = head.status;
   answer.reason = head.reason;
   call_->swap_fields(answer.fields);  // what of them is hop by hop stays behind in start_answer()
+  const auto owned = [&](const http::Field& field) { return is_owned(field); };
+  if (std::any_of(answer.fields.begin(), answer.fields.end(), owned)) answer.fields.remove_if(owned);
   answer.body = head.body;
   answer.content_length = head.content_length;
   if (head.body == http::BodyKind::none && head.said_length) {

@@ -63,6 +63,7 @@ class Relay {
   bool push_answer();
   bool body_failed(BodyState state);
   void start_answer();
+  bool is_owned(const http::Field& field) const noexcept;
   void pass_interim();
   void render_request(http::HeadBuffer& head);
   std::string_view upstream_path();
