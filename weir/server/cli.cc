@@ -13,6 +13,7 @@
 #include "weir/config/load.h"
 #include "weir/config/schema.h"
 #include "weir/server/admin_client.h"
+#include "weir/server/diff_cli.h"
 #include "weir/server/log.h"
 #include "weir/server/server.h"
 #include "weir/server/version.h"
@@ -107,6 +108,17 @@ int check(const std::vector<std::string>& files, bool json) {
   return code;
 }
 
+int diff(const std::string& before, const std::string& after, bool json) {
+  const config::LoadResult old_one = config::load_file(before, config::system_environment());
+  const config::LoadResult new_one = config::load_file(after, config::system_environment());
+  print(old_one);
+  print(new_one);
+  if (!old_one.config || !new_one.config) return kFailed;
+  std::cout << (json ? diff_json(*old_one.config, *new_one.config)
+                     : diff_text(*old_one.config, *new_one.config));
+  return 0;
+}
+
 struct ProxyArguments {
   std::string listen;
   std::string upstream;
@@ -188,6 +200,16 @@ int run_command(int argc, const char* const* argv, const gateway::PlanOptions& o
   check_cmd->add_option("--output", output, "text or json")->check(CLI::IsMember({"text", "json"}));
   check_cmd->footer("Example:\n  weir check weir.yaml --output json");
   check_cmd->callback([&] { code = check(files, output == "json"); });
+
+  std::string file_after;
+  CLI::App* diff_cmd =
+      app.add_subcommand("diff", "What a reload from one file to another would change and keep");
+  diff_cmd->add_option("OLD", file, "YAML configuration in use")->required();
+  diff_cmd->add_option("NEW", file_after, "YAML configuration to come")->required();
+  diff_cmd->add_option("--output", output, "text or json")->check(CLI::IsMember({"text", "json"}));
+  diff_cmd->footer(
+      "Example:\n  weir diff weir.yaml weir.new.yaml\nExit: 0 both are valid, 1 one is not, 2 usage.");
+  diff_cmd->callback([&] { code = diff(file, file_after, output == "json"); });
 
   ProxyArguments arguments;
   CLI::App* proxy_cmd = app.add_subcommand("proxy", "Put a gateway in front of one service, without a file");
