@@ -42,6 +42,7 @@ struct GatewayOptions {
   std::string extra;                       // more top-level keys, such as `trusted_proxies: ...`
   Process::Environment environment;
   bool wait_until_ready = true;
+  bool may_be_killed = false;  // the test does so: how it ends is not looked at
 };
 
 // What /metrics said at one moment.

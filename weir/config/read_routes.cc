@@ -82,6 +82,11 @@ class RouteReader {
     const Value* idempotency = effective(map, "idempotency");
     read_route_idempotency(idempotency, route.idempotency);
     const bool keyed = route.idempotency.require != Require::off && idempotency != nullptr;
+    if (keyed && map.find("idempotency") != nullptr && map.find("upstream") == nullptr &&
+        (map.find("bff") != nullptr || map.find("respond") != nullptr))
+      context_.report.error(idempotency->key_at,
+                            "`idempotency` needs an `upstream`: nothing else is carried out");
+    if (map.find("upstream") == nullptr) route.idempotency = {};
     if (keyed && route.auth.require == Require::off && !route.idempotency.anonymous)
       context_.report.error(idempotency->key_at,
                             "idempotency keys belong to somebody, and this route does not ask who it is",

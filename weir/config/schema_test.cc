@@ -77,7 +77,9 @@ std::optional<Frame> frame_of(std::string_view parent) {
       {"idempotency", {"listen: :0\nidempotency: {", "}\n"}},
       {"routes[].auth", {auth + "}]}\nroutes: [{path: /a, respond: {}, auth: {", "}}]\n"}},
       {"routes[].idempotency",
-       {auth + "}]}\nroutes: [{path: /a, respond: {}, auth: required, idempotency: {", "}}]\n"}},
+       {auth + "}]}\nupstreams: {u: {endpoints: [http://h]}}\nroutes: [{path: /a, upstream: u, auth: "
+               "required, idempotency: {",
+        "}}]\n"}},
       {"routes[]", {route + "upstream: u, ", "}]\n"}},
       {"routes[].load_shed", {route + "upstream: u, load_shed: {", "}}]\n"}},
       {"routes[].headers.request", {route + "upstream: u, headers: {request: {", "}}}]\n"}},

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "weir/gateway/stages/access.h"
+#include "weir/gateway/stages/idempotency.h"
 #include "weir/gateway/stages/load_shed.h"
 #include "weir/gateway/stages/passport.h"
 #include "weir/gateway/stages/ratelimit.h"
@@ -13,6 +14,7 @@
 #include "weir/gateway/stages/sanitize.h"
 #include "weir/gateway/stages/trace.h"
 #include "weir/gateway/terminals/bff.h"
+#include "weir/gateway/terminals/keyed.h"
 #include "weir/gateway/terminals/proxy.h"
 #include "weir/gateway/terminals/respond.h"
 
@@ -20,6 +22,8 @@ namespace weir::gateway {
 namespace {
 
 constexpr std::string_view kProcessShedder = "process";
+// Of a request with a key; a longer one is refused, since it could not be told from another.
+constexpr std::uint64_t kKeyedBody = 1024 * 1024;
 
 class Builder {
  public:
@@ -51,9 +55,11 @@ class Builder {
     process_shedder_ = state_.shedder(std::string(kProcessShedder), plan_->config.max_in_flight);
     set_limit_when_published(process_shedder_, plan_->config.max_in_flight);
     for (const config::Route& route : plan_->config.routes) {
-      if (route.idempotency.require != config::Require::off)
-        return Error(ErrorCode::unsupported,
-                     "route " + route.name + ": idempotency keys are not yet supported");
+      if (route.idempotency.require != config::Require::off && records_ == nullptr) {
+        Result<std::shared_ptr<store::IdempotencyStore>> records = state_.records(plan_->config.idempotency);
+        if (!records) return Error(records.error().code, "idempotency: " + records.error().detail);
+        records_ = std::move(*records);
+      }
       add_route(route);
     }
     return std::shared_ptr<const Plan>(std::move(plan_));
@@ -266,6 +272,7 @@ class Builder {
     base::append_json_escaped(route.json_name, std::string_view(from.name).substr(0, 128));
     plan_->table.add(route.index, from);
     next_slot_ = 0;
+    keyed_ = {};
     for (const CustomStage& custom : options_.custom_stages)
       if (custom.after.empty()) add_custom(route, custom);
     add_stages(route);
@@ -280,6 +287,10 @@ class Builder {
       route.terminal = bff_terminal(route);
     else
       route.terminal = std::make_unique<RespondTerminal>(*from.respond);
+    if (keyed_.index != 0xff)
+      route.terminal =
+          std::make_unique<KeyedTerminal>(std::move(route.terminal), upstream_index_.at(*from.upstream),
+                                          keyed_, run_for(from), plan_->config.idempotency.max_response);
   }
 
   std::unique_ptr<Terminal> bff_terminal(Route& route) {
@@ -317,11 +328,44 @@ class Builder {
       add(route, make_rate_limit(route, std::move(limits), &later, first));
     }
     if (from.upstream || from.bff) {
-      add(route, std::make_unique<ReadBodyStage>(from.request_buffer));  // a slow upload must hold no place
+      const bool keyed = from.idempotency.require != config::Require::off;
+      // A slow upload must hold no place; and whether two bodies are the same is known at their end.
+      add(route, std::make_unique<ReadBodyStage>(keyed ? std::max(from.request_buffer, kKeyedBody)
+                                                       : from.request_buffer));
+      const KeyedSlot slot_of_key = keyed ? slot<std::unique_ptr<KeyedRequest>>() : KeyedSlot{};
+      if (keyed)
+        add(route, std::make_unique<IdempotencyLookUpStage>(idempotency_options(route, slot_of_key)));
       if (auto shedder = shedder_of(from))
         add(route,
             std::make_unique<LoadShedStage>(std::move(shedder), slot<resilience::LoadShedder::Permit>()));
+      if (keyed) {
+        add(route,
+            std::make_unique<IdempotencyClaimStage>(slot_of_key));  // only accepted requests leave a record
+        keyed_ = slot_of_key;
+      }
     }  // last gate before work: one of few places; then breaker and upstream, in the terminal
+  }
+
+  // How long a call may take; a lease is longer, so that it cannot die under a request that runs.
+  Duration run_for(const config::Route& from) const {
+    const UpstreamPlan& upstream = plan_->upstreams[upstream_index_.at(*from.upstream)];
+    const upstream::Timeouts& timeouts = upstream.options.timeouts;
+    return upstream.options.total.value_or(timeouts.connect + timeouts.first_byte + timeouts.idle);
+  }
+
+  IdempotencyOptions idempotency_options(const Route& route, KeyedSlot keyed) const {
+    const auto milliseconds = [](Duration duration) {
+      return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+    };
+    IdempotencyOptions options;
+    options.rules = route.options.idempotency;
+    options.route = route.options.name;
+    options.times.ttl_ms = milliseconds(plan_->config.idempotency.ttl);
+    options.times.lease_ms = milliseconds(std::max<Duration>(
+        plan_->config.idempotency.lease, run_for(route.options) + std::chrono::seconds{5}));
+    options.store = records_;
+    options.keyed = keyed;
+    return options;
   }
 
   void add_passport(Route& route) {
@@ -450,6 +494,8 @@ class Builder {
   std::map<std::string, RateLimitStage::Limit> limits_;
   std::shared_ptr<resilience::LoadShedder> process_shedder_;
   std::uint8_t next_slot_ = 0;
+  KeyedSlot keyed_;  // of the route that is being built
+  std::shared_ptr<store::IdempotencyStore> records_;
 };
 
 }  // namespace

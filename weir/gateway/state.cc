@@ -1,5 +1,7 @@
 #include "weir/gateway/state.h"
 
+#include "weir/store/sqlite_store.h"
+
 namespace weir::gateway {
 namespace {
 
@@ -40,6 +42,33 @@ std::shared_ptr<SharedLimit> State::shared_limit(const ratelimit::Policy& policy
     sharing_->add(made);
     return made;
   });
+}
+
+Result<std::shared_ptr<store::IdempotencyStore>> State::records(const config::Idempotency& options) {
+  const std::lock_guard lock(mutex_);
+  const bool memory = options.store == config::Idempotency::Store::memory;
+  const std::string name = memory ? std::string("memory") : "sqlite " + options.path;
+  std::shared_ptr<store::IdempotencyStore> known = records_.lock();
+  if (known != nullptr && name == records_name_) return known;
+  if (memory) {
+    known = std::make_shared<store::MemoryIdempotencyStore>();
+  } else {
+    Result<std::unique_ptr<store::SqliteStore>> opened = store::SqliteStore::open(options.path);
+    if (!opened) return opened.error();
+    known = std::move(*opened);
+  }
+  records_ = known;
+  records_name_ = name;
+  return known;
+}
+
+std::shared_ptr<store::IdempotencyStore> State::current_records() const {
+  const std::lock_guard lock(mutex_);
+  return records_.lock();
+}
+
+void State::stop_records() {
+  if (const auto records = current_records()) records->stop();
 }
 
 std::shared_ptr<resilience::LoadShedder> State::shedder(const std::string& name,

@@ -19,6 +19,7 @@
 #include "weir/gateway/shared_limit.h"
 #include "weir/ratelimit/keyed_limiter.h"
 #include "weir/resilience/load_shedder.h"
+#include "weir/store/idempotency_store.h"
 #include "weir/upstream/upstream.h"
 
 namespace weir::gateway {
@@ -41,6 +42,12 @@ class State {
   std::shared_ptr<SharedLimit> shared_limit(const ratelimit::Policy& policy, std::uint32_t nodes);
   const std::shared_ptr<Sharing>& sharing() const noexcept { return sharing_; }
   std::shared_ptr<resilience::LoadShedder> shedder(const std::string& name, std::uint32_t max_in_flight);
+  // Where idempotency records live; opened when it is new. Error io_error when it cannot be.
+  Result<std::shared_ptr<store::IdempotencyStore>> records(const config::Idempotency& options);
+  // The store that is in use; may be null.
+  std::shared_ptr<store::IdempotencyStore> current_records() const;
+  // Joins the store's thread: before the workers' reactors go.
+  void stop_records();
   std::shared_ptr<upstream::SharedUpstream> upstream(const std::string& name,
                                                      const resilience::CircuitBreaker::Options& breaker);
 
@@ -60,6 +67,8 @@ class State {
   const upstream::SharedUpstream::OnTransition on_transition_;
   mutable std::mutex mutex_;
   const std::shared_ptr<Sharing> sharing_ = std::make_shared<Sharing>();
+  std::string records_name_;
+  std::weak_ptr<store::IdempotencyStore> records_;
   ByName<ratelimit::KeyedRateLimiter> limiters_;
   ByName<SharedLimit> shared_limits_;
   ByName<resilience::LoadShedder> shedders_;

@@ -147,6 +147,20 @@ Reply revoke(Server& server, const gateway::Exchange& request) {
   return {answered.status, answered.body};
 }
 
+Reply unknown_outcomes(Server& server) {
+  const Server::Answered answered = server.unknown_outcomes();
+  return {answered.status, answered.body};
+}
+
+// /v1/idempotency/{id}/resolve
+Reply resolve(Server& server, const gateway::Exchange& request) {
+  constexpr std::string_view kBefore = "/v1/idempotency/";
+  std::string_view id = request.path.substr(std::min(kBefore.size(), request.path.size()));
+  id = id.substr(0, id.find('/'));
+  const Server::Answered answered = server.resolve_outcome(id, request.body);
+  return {answered.status, answered.body};
+}
+
 }  // namespace
 
 std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::string& token, bool full) {
@@ -159,6 +173,9 @@ std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::
     maker.add("GET", "/v1/config", token, [&server] { return Reply{200, server.config_json()}; });
     maker.add("GET", "/v1/upstreams", token, [&server] { return Reply{200, server.upstreams_json()}; });
     maker.add("GET", "/v1/rate-limits", token, [&server] { return Reply{200, server.rate_limits_json()}; });
+    maker.add("GET", "/v1/idempotency/unknown", token, [&server] { return unknown_outcomes(server); });
+    maker.add_with_body("POST", "/v1/idempotency/{id}/resolve", token,
+                        [&server](const gateway::Exchange& request) { return resolve(server, request); });
     maker.add_with_body("POST", "/v1/revocations", token,
                         [&server](const gateway::Exchange& request) { return revoke(server, request); });
     maker.add("POST", "/v1/reload", token, [&server] { return reload(server); });

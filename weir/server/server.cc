@@ -1,6 +1,7 @@
 #include "weir/server/server.h"
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 #include "weir/base/random.h"
@@ -81,6 +82,7 @@ Server::~Server() {
   };
   stop(admin_);
   for (const auto& worker : workers_) stop(worker);
+  state_.stop_records();
   state_.auth.stop();  // its thread wakes workers through their reactors, which are still there
   collectors_.clear();
   admin_.reset();
@@ -367,6 +369,95 @@ Server::Answered Server::revoke(std::string_view json) {
   if (!done) log_.error("revocations: " + done.error().to_text() + "; it counts until the next start");
   return {200, R"({"revoked":)" + revocation->to_json().to_text() + ",\"kept\":" + (done ? "true" : "false") +
                    "}\n"};
+}
+
+namespace {
+
+std::string hex_of(std::string_view bytes) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string out;
+  for (const char c : bytes) {
+    out += kHex[static_cast<unsigned char>(c) >> 4];
+    out += kHex[static_cast<unsigned char>(c) & 15];
+  }
+  return out;
+}
+
+constexpr std::size_t kUnknownListed = 1000;
+
+}  // namespace
+
+Server::Answered Server::unknown_outcomes() {
+  const auto records = state_.current_records();
+  passport::Json::Array list;
+  if (records != nullptr) {
+    const std::int64_t now_ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall_now().time_since_epoch()).count();
+    const auto unknown = records->unknown(now_ms, kUnknownListed);
+    if (!unknown)
+      return {503, R"({"refused":"the store does not answer"})"
+                   "\n"};
+    for (const store::UnknownOutcome& each : *unknown) {
+      passport::Json item;
+      item.set("id", passport::Json(hex_of(std::string_view(each.id.data(), each.id.size()))));
+      item.set("request", passport::Json(each.label));
+      item.set("started_ms", passport::Json(each.created_ms));
+      list.push_back(std::move(item));
+    }
+  }
+  passport::Json json;
+  json.set("unknown", passport::Json(std::move(list)));
+  return {200, json.to_text() + "\n"};
+}
+
+Server::Answered Server::resolve_outcome(std::string_view id, std::string_view json) {
+  const auto refused = [](int status, std::string_view why) {
+    passport::Json body;
+    body.set("refused", passport::Json(why));
+    return Answered{status, body.to_text() + "\n"};
+  };
+  store::Operation resolve;
+  resolve.kind = store::Operation::Kind::resolve;
+  const auto digit = [](char c) {
+    return base::is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
+  if (id.size() != 2 * resolve.ticket.id.size()) return refused(404, "no such key");
+  for (std::size_t i = 0; i < resolve.ticket.id.size(); ++i) {
+    if (digit(id[2 * i]) < 0 || digit(id[2 * i + 1]) < 0) return refused(404, "no such key");
+    resolve.ticket.id[i] = static_cast<char>(digit(id[2 * i]) * 16 + digit(id[2 * i + 1]));
+  }
+  passport::Json::Limits limits;
+  limits.bytes = 64 * 1024;
+  const Result<passport::Json> parsed = passport::Json::parse(json, limits);
+  const passport::Json* outcome = parsed ? parsed->find("outcome") : nullptr;
+  if (outcome == nullptr || (outcome->text() != "executed" && outcome->text() != "not_executed"))
+    return refused(400, "write {\"outcome\": \"not_executed\"}, or \"executed\" with status and body");
+  if (outcome->text() == "executed") {
+    const passport::Json* status = parsed->find("status");
+    const passport::Json* body = parsed->find("body");
+    passport::StoredAnswer answer;
+    answer.status = status == nullptr ? 200 : static_cast<int>(status->integer().value_or(0));
+    if (answer.status < 200 || answer.status > 599) return refused(400, "status is 200 to 599");
+    if (body != nullptr) answer.body = body->is_string() ? std::string(body->text()) : body->to_text();
+    if (body != nullptr)
+      answer.fields.emplace_back("Content-Type", body->is_string() ? "text/plain" : "application/json");
+    resolve.answer = std::move(answer);
+  }
+  const auto records = state_.current_records();
+  if (records == nullptr) return refused(404, "no such key");
+  resolve.times.now_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall_now().time_since_epoch()).count();
+  resolve.times.ttl_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(plan()->config.idempotency.ttl).count();
+  // The admin's thread waits for one commit: a write by a person's hand.
+  std::promise<store::Outcome> done;
+  std::future<store::Outcome> told = done.get_future();
+  resolve.done = [&done](store::Outcome each) { done.set_value(std::move(each)); };
+  records->submit(std::move(resolve));
+  const store::Outcome result = told.get();
+  if (result.failed) return refused(503, "the store does not answer");
+  if (!result.changed) return refused(409, "the outcome of this key is not unknown");
+  return {200, "{\"resolved\":true}\n"};
 }
 
 void Server::declare_auth_metrics() {

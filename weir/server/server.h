@@ -69,6 +69,10 @@ class Server {
   };
   // {"jti"|"sub"|"sid"|"kid": .., "iss"?, "issued_before"?, "expires"?}: from now on such tokens are not accepted.
   Answered revoke(std::string_view json);
+  // Keyed requests of which nobody knows whether they were carried out, and what a person has found out about one:
+  // {"outcome": "not_executed"} or {"outcome": "executed", "status": .., "body": ..}.
+  Answered unknown_outcomes();
+  Answered resolve_outcome(std::string_view id, std::string_view json);
   // Stops accepting, lets exchanges end, then stops the workers. A second call cuts everything off at once.
   void drain();
   // Until drained.
