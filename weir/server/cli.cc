@@ -16,6 +16,7 @@
 #include "weir/server/diff_cli.h"
 #include "weir/server/log.h"
 #include "weir/server/server.h"
+#include "weir/server/token_cli.h"
 #include "weir/server/version.h"
 
 namespace weir::server {
@@ -230,6 +231,8 @@ int run_command(int argc, const char* const* argv, const gateway::PlanOptions& o
       ->required();
   reload_cmd->footer("Example:\n  weir reload weir.yaml");
   reload_cmd->callback([&] { code = reload(file); });
+
+  add_token_commands(app, code);
 
   CLI::App* schema_cmd = app.add_subcommand("schema", "Print the JSON Schema of the configuration");
   schema_cmd->footer("Example:\n  weir schema > weir.schema.json");
