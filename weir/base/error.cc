@@ -43,6 +43,8 @@ std::string_view to_string(ErrorCode code) noexcept {
       return "permission_denied";
     case ErrorCode::io_error:
       return "io_error";
+    case ErrorCode::tls_failed:
+      return "tls_failed";
     case ErrorCode::unavailable:
       return "unavailable";
   }

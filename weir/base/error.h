@@ -32,6 +32,7 @@ enum class ErrorCode : std::uint8_t {
   address_in_use,
   permission_denied,
   io_error,     // any other failure of the operating system
+  tls_failed,   // the handshake, or the certificate of the peer
   unavailable,  // a dependency that should be there is not
 };
 

@@ -74,7 +74,9 @@ struct Limits {
 };
 
 struct Endpoint {
-  std::string url;  // as written, for messages and metrics
+  std::string url;   // as written, for messages and metrics
+  bool tls = false;  // https
+  std::string ca;    // PEM file; "": the upstream's
   HostPort address;
   std::uint32_t weight = 1;
   Position at;
@@ -159,6 +161,7 @@ struct Upstream {
   std::optional<Retries> retries;
   std::optional<HealthCheck> health_check;
   std::optional<Duration> slow_start;
+  std::string ca;  // PEM file of authorities for https endpoints; "": the system's
   bool external = false;
   Host host = Host::preserve;
   std::string host_name;  // when host == name

@@ -174,11 +174,16 @@ void health(JsonWriter& json, const Upstream& upstream) {
   json.member("rise", check.rise).member("fall", check.fall).close('}');
 }
 
+void endpoint_members(JsonWriter& json, const Endpoint& endpoint) {
+  json.open('{').member("url", endpoint.url).member("weight", endpoint.weight);
+  if (!endpoint.ca.empty()) json.member("ca", endpoint.ca);
+  json.close('}');
+}
+
 void upstream(JsonWriter& json, const Upstream& upstream) {
   json.key(upstream.name).open('{');
   json.key("endpoints").open('[');
-  for (const Endpoint& endpoint : upstream.endpoints)
-    json.open('{').member("url", endpoint.url).member("weight", endpoint.weight).close('}');
+  for (const Endpoint& endpoint : upstream.endpoints) endpoint_members(json, endpoint);
   json.close(']');
   json.key("timeouts").open('{');
   duration(json, "connect", upstream.connect_timeout);
@@ -187,6 +192,7 @@ void upstream(JsonWriter& json, const Upstream& upstream) {
   json.close('}');
   duration(json, "timeout", upstream.timeout);
   breaker(json, upstream.circuit_breaker);
+  if (!upstream.ca.empty()) json.member("ca", upstream.ca);
   retries(json, upstream.retries);
   health(json, upstream);
   if (upstream.balance == Upstream::Balance::hash)

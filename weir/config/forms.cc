@@ -36,7 +36,7 @@ struct Noun {
 // In the order in which a message lists them.
 constexpr Noun kNouns[] = {
     {kListen, "an address such as 127.0.0.1:8080"},
-    {kUrl, "http://HOST or http://HOST:PORT, without a path"},
+    {kUrl, "http(s)://HOST or http(s)://HOST:PORT, without a path"},
     {kPattern, "a path such as /orders, /orders/* or /users/{id}"},
     {kRewrite, "a path that ends in /*"},
     {kCidr, "an address block such as 10.0.0.0/8"},

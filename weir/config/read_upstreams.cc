@@ -17,7 +17,14 @@ void read_endpoints(const Value& map, Upstream& upstream, const ReadContext& con
     endpoint.url = url->text;
     endpoint.address = *parse_url(url->text).value;
     endpoint.at = url->at;
-    if (item.is(kMap)) read(item, "weight", endpoint.weight);
+    endpoint.tls = url->text.starts_with("https://");
+    if (item.is(kMap)) {
+      read(item, "weight", endpoint.weight);
+      if (const Value* ca = sound(item, "ca")) {
+        endpoint.ca = relative_to(context.file_of(ca->at), ca->text);
+        if (!endpoint.tls) context.report.error(ca->key_at, "`ca` is for https:// endpoints");
+      }
+    }
     const auto [earlier, fresh] = seen.emplace(endpoint.address.to_text(), endpoint.at);
     if (!fresh)
       context.report.error(
@@ -108,6 +115,7 @@ void read_retries(const Value& map, Upstream& upstream, const ReadContext& conte
 }
 
 void read_health(const Value& map, Upstream& upstream, const ReadContext& context) {
+  if (const Value* ca = sound(map, "ca")) upstream.ca = relative_to(context.file_of(ca->at), ca->text);
   if (const Value* slow_start = sound(map, "slow_start")) upstream.slow_start = slow_start->duration;
   const Value* value = sound(map, "health_check");
   if (value == nullptr || !value->is(kMap)) return;

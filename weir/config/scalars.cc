@@ -246,11 +246,12 @@ Parsed<HostPort> parse_listen(std::string_view text) {
 }
 
 Parsed<HostPort> parse_url(std::string_view text) {
-  constexpr std::string_view kScheme = "http://";
-  if (text.starts_with("https://")) return {std::nullopt, {}, "https:// endpoints"};
+  constexpr std::string_view kPlain = "http://";
+  constexpr std::string_view kTls = "https://";
+  const std::string_view kScheme = text.starts_with(kTls) ? kTls : kPlain;
   if (!text.starts_with(kScheme)) {
     if (text.find("://") != std::string_view::npos) return {};
-    const std::string with_scheme = std::string(kScheme).append(text);
+    const std::string with_scheme = std::string(kPlain).append(text);
     return {std::nullopt, parse_url(with_scheme) ? with_scheme : std::string{}, {}};
   }
   const std::string_view rest = text.substr(kScheme.size());
@@ -262,7 +263,8 @@ Parsed<HostPort> parse_url(std::string_view text) {
   }
   const auto cut = cut_address(rest);
   if (!cut) return {};
-  const auto port = cut->port ? parse_port(*cut->port, 1) : std::optional<std::uint16_t>(80);
+  const auto port =
+      cut->port ? parse_port(*cut->port, 1) : std::optional<std::uint16_t>(kScheme == kTls ? 443 : 80);
   if (!port || !(is_ip(cut->host, cut->bracketed) || (!cut->bracketed && is_host_name(cut->host)))) return {};
   HostPort address;
   address.host = base::to_lower(cut->host);

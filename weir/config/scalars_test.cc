@@ -109,7 +109,8 @@ TEST(Scalars, EndpointUrls) {
   EXPECT_EQ(parse_url("http://Users.internal").value->to_text(), "users.internal:80");
   EXPECT_EQ(parse_url("http://[::1]").value->to_text(), "[::1]:80");
   EXPECT_EQ(parse_url("http://my_service:1").value->to_text(), "my_service:1");
-  EXPECT_EQ(parse_url("https://a").later, "https:// endpoints");
+  EXPECT_EQ(parse_url("https://a").value->port, 443);
+  EXPECT_EQ(parse_url("https://a:8443").value->port, 8443);
   for (const char* bad : {"", "http://", "http://a:", "http://a:0", "http://a/", "http://a?x", "http://a#x",
                           "http://u@a", "http://1.2.3", "http://256.0.0.1", "http://a..b", "http://-a",
                           "http://a b", "HTTP://a", "http://a:80:80", "http://::1"})

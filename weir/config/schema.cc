@@ -31,7 +31,7 @@ constexpr std::array kShapes{
     Shape{kSize, "^[0-9]{1,19}(KiB|MiB|GiB)$"},
     Shape{kRate, "^[0-9]{1,10}/(s|min|h|d)$"},
     Shape{kListen, "^([0-9.]*|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$"},
-    Shape{kUrl, "^http://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$"},
+    Shape{kUrl, "^https?://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$"},
     Shape{kCidr, "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"},
     Shape{kPattern, "^/[!\"$->@-~]*$"},
     Shape{kRewrite, "^/[!\"$->@-~]*[*]$"},

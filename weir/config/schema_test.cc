@@ -258,7 +258,7 @@ TEST(Schema, RefusesWhatOneValueGetsWrong) {
                            "log: {level: loud}",
                            "upstreams: {u: {}}",
                            "upstreams: {u: {endpoints: []}}",
-                           "upstreams: {u: {endpoints: [https://h]}}",
+                           "upstreams: {u: {endpoints: [ftp://h]}}",
                            "upstreams: {\"a b\": {endpoints: [http://h]}}",
                            "upstreams: {u: {endpoints: [http://h], external: yes}}",
                            "rate_limits: {l: {key: ip, limit: 1/s}}",

@@ -75,6 +75,12 @@ class Builder {
       options.host = endpoint.address.host;
       options.port = endpoint.address.port;
       options.weight = endpoint.weight;
+      if (endpoint.tls) {
+        options.ca = endpoint.ca.empty() ? from.ca : endpoint.ca;
+        Result<std::shared_ptr<io::TlsClient>> tls = tls_for(options.ca, endpoint.at);
+        if (!tls) return tls.error();
+        options.tls = std::move(*tls);
+      }
       upstream.options.endpoints.push_back(std::move(options));
     }
     upstream.options.timeouts.connect = from.connect_timeout;
@@ -124,6 +130,21 @@ class Builder {
     upstream_index_[from.name] = upstream.index;
     plan_->upstreams.push_back(std::move(upstream));
     return {};
+  }
+
+  // One context a file: endpoints with the same authorities share it.
+  Result<std::shared_ptr<io::TlsClient>> tls_for(const std::string& ca, const config::Position& at) {
+    std::shared_ptr<io::TlsClient>& known = tls_[ca];
+    if (known != nullptr) return known;
+    io::TlsClientOptions options;
+    options.ca_file = ca;
+    Result<std::shared_ptr<io::TlsClient>> made = io::TlsClient::create(options);
+    if (!made)
+      return Error(ErrorCode::invalid_argument, plan_->config.files[at.file] + ":" + std::to_string(at.line) +
+                                                    ":" + std::to_string(at.column) + ": " +
+                                                    made.error().detail);
+    known = *made;
+    return known;
   }
 
   static upstream::Balance balance_of(config::Upstream::Balance balance) {
@@ -491,6 +512,7 @@ class Builder {
   metrics::FamilyId decisions_;
   std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
   std::map<std::string, std::uint32_t> upstream_index_;
+  std::map<std::string, std::shared_ptr<io::TlsClient>> tls_;  // by the file of authorities
   std::map<std::string, RateLimitStage::Limit> limits_;
   std::shared_ptr<resilience::LoadShedder> process_shedder_;
   std::uint8_t next_slot_ = 0;

@@ -18,6 +18,12 @@ std::uint32_t method_and_status(http::Method method, int status) {
   return static_cast<std::uint32_t>(method) << 16 | static_cast<std::uint32_t>(status);
 }
 
+upstream::PoolOptions pool_options(const upstream::EndpointOptions& endpoint) {
+  upstream::PoolOptions options;
+  options.tls = endpoint.tls;
+  return options;
+}
+
 std::string_view method_label(http::Method method) {
   const std::string_view text = http::to_string(method);
   return text.empty() ? "_OTHER" : text;  // OTel: http.request.method of an unknown one
@@ -57,7 +63,7 @@ void Worker::adopt(std::shared_ptr<const Plan> plan) {
       auto& pool = pools_[pool_key(endpoint)];
       if (pool == nullptr)
         pool = std::make_unique<upstream::EndpointPool>(reactor, resolver_, background_, endpoint.host,
-                                                        endpoint.port);
+                                                        endpoint.port, pool_options(endpoint));
       endpoint_pools.push_back(pool.get());
     }
     next->upstreams.push_back(std::make_unique<upstream::WorkerUpstream>(upstream.options, upstream.shared,
@@ -99,7 +105,9 @@ std::shared_ptr<store::RedisClient> Worker::redis_for(const Plan& plan) {
 }
 
 std::string Worker::pool_key(const upstream::EndpointOptions& endpoint) {
-  return endpoint.host + ":" + std::to_string(endpoint.port);
+  std::string key = endpoint.host + ":" + std::to_string(endpoint.port);
+  if (endpoint.tls != nullptr) key.append(" tls ").append(endpoint.ca);
+  return key;
 }
 
 Worker::PoolCounts Worker::pool_counts(const upstream::EndpointOptions& endpoint) const {

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include <sys/uio.h>
 
@@ -69,6 +70,9 @@ class Stream : public async::Pooled {
   virtual void shutdown_write() noexcept = 0;
   // The destructor will send RST instead of FIN and drop what is unsent (SO_LINGER 0).
   virtual void reset_on_close() noexcept = 0;
+
+  // More about the last error, where the stream knows more than its code; static storage.
+  virtual std::string_view fault() const noexcept { return {}; }
 
   virtual Address peer() const noexcept = 0;
   virtual Address local() const noexcept = 0;

@@ -33,6 +33,7 @@ std::optional<FailureKind> kind_of(ErrorCode code) {
     case ErrorCode::connection_refused:
     case ErrorCode::unreachable:
     case ErrorCode::name_not_resolved:
+    case ErrorCode::tls_failed:
       return FailureKind::connect;
     case ErrorCode::timed_out:
       return FailureKind::timeout;

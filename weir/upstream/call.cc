@@ -162,6 +162,7 @@ void Call::expire(TimePoint now) noexcept {
 void Call::fail(CallFailure failure, ErrorCode error) noexcept {
   failure_ = failure;
   error_ = error;
+  if (connection_ != nullptr) detail_ = connection_->stream().fault();
 }
 
 void Call::release() noexcept {
@@ -186,6 +187,7 @@ void Call::reset() noexcept {
   buffer_.release();
   head_.clear();
   failure_ = CallFailure::none;
+  detail_ = {};
   fault_ = http::Fault{};
   connected_ = head_ready_ = reused_ = received_any_ = write_failed_ = false;
 }

@@ -86,6 +86,8 @@ class Call {
   bool complete() const noexcept { return head_ready_ && body_.done(); }
   CallFailure failure() const noexcept { return failure_; }
   ErrorCode error() const noexcept { return error_; }
+  // More about it, where the transport knows (a certificate's fault); static storage, may be empty.
+  std::string_view detail() const noexcept { return detail_; }
   const http::Fault& fault() const noexcept { return fault_; }
   bool finished() const noexcept { return complete() || failure_ != CallFailure::none; }
   bool reused() const noexcept { return reused_; }
@@ -122,6 +124,7 @@ class Call {
   TimePoint progress_{};
   CallFailure failure_ = CallFailure::none;
   ErrorCode error_ = ErrorCode::io_error;
+  std::string_view detail_;
   http::Fault fault_;
   bool connected_ = false;
   bool head_ready_ = false;

@@ -217,7 +217,8 @@ class Fetch {
 std::string host_of(const EndpointOptions& endpoint) {
   const bool v6 = endpoint.host.find(':') != std::string::npos;
   std::string host = v6 ? "[" + endpoint.host + "]" : endpoint.host;
-  if (endpoint.port != 80) host.append(":").append(std::to_string(endpoint.port));
+  if (endpoint.port != (endpoint.tls != nullptr ? 443 : 80))
+    host.append(":").append(std::to_string(endpoint.port));
   return host;
 }
 

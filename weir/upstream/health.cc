@@ -19,7 +19,7 @@ async::Task<bool> is_well(io::Reactor& reactor, EndpointPool& pool, Call& call,
   Result<std::unique_ptr<Connection>> connection = pool.connect(0);
   if (!connection) co_return false;
   io::Waiter waiter(reactor);
-  if (options.path.empty()) {
+  if (options.path.empty()) {  // with TLS: a handshake is enough
     io::Stream& stream = (*connection)->stream();
     stream.watch(&waiter);
     for (;;) {
@@ -68,7 +68,9 @@ async::Task<void> watch_health(io::Reactor& reactor, io::Resolver& resolver, asy
                                std::uint64_t seed) {
   base::Random random(seed);
   EndpointState& state = shared->endpoint(endpoint.url);
-  EndpointPool pool(reactor, resolver, background, endpoint.host, endpoint.port);
+  PoolOptions pool_options;
+  pool_options.tls = endpoint.tls;
+  EndpointPool pool(reactor, resolver, background, endpoint.host, endpoint.port, pool_options);
   Call call(buffers);
   std::uint32_t good = 0, bad = 0;
   while (!alive.expired()) {

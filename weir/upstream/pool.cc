@@ -62,6 +62,7 @@ Result<std::unique_ptr<Connection>> EndpointPool::connect(std::size_t attempt) {
   to.port = port_;
   Result<std::unique_ptr<io::Stream>> stream = reactor_.connect(to);
   if (!stream) return stream.error();
+  if (options_.tls != nullptr) *stream = options_.tls->wrap(std::move(*stream), host_, tls_session_);
   return std::make_unique<Connection>(*this, std::move(*stream), reactor_.now());
 }
 

@@ -28,6 +28,7 @@
 #include "weir/io/reactor.h"
 #include "weir/io/resolver.h"
 #include "weir/io/stream.h"
+#include "weir/io/tls_client.h"
 
 namespace weir::upstream {
 
@@ -58,6 +59,7 @@ class Connection final : public async::Pooled, public base::ListNode<>, public i
 struct PoolOptions {
   std::size_t idle_max = 256;                    // a worker and endpoint
   Duration idle_for = std::chrono::seconds{30};  // below the keep-alive of most origins
+  std::shared_ptr<io::TlsClient> tls = nullptr;  // https; null: plain
   Duration age_max = std::chrono::minutes{10};   // so that a moved service is found again
 };
 
@@ -100,6 +102,7 @@ class EndpointPool final : private async::Timer {
   std::string host_;
   std::uint16_t port_;
   PoolOptions options_;
+  io::TlsSession tls_session_;
   bool literal_ = false;
   bool refreshing_ = false;
   std::vector<base::IpAddress> addresses_;

@@ -42,6 +42,8 @@ struct EndpointOptions {
   std::string host;  // IP address or name
   std::uint16_t port = 80;
   std::uint32_t weight = 1;
+  std::shared_ptr<io::TlsClient> tls;  // https; null: plain
+  std::string ca;                      // the file behind it; endpoints with another one share no connections
 };
 
 struct HealthCheckOptions {

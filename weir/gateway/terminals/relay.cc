@@ -6,6 +6,7 @@
 #include "weir/gateway/answer.h"
 #include "weir/gateway/stages/limit_keys.h"
 #include "weir/resilience/classify.h"
+#include "weir/upstream/fetch.h"
 
 namespace weir::gateway {
 namespace {
@@ -172,11 +173,7 @@ void Relay::render_request(http::HeadBuffer& head) {
       }
       [[fallthrough]];  // HTTP/1.0 without Host: the endpoint's own name is better than none
     case config::Upstream::Host::upstream: {
-      const upstream::EndpointOptions& options = endpoint_->options;
-      const bool v6 = options.host.find(':') != std::string::npos;
-      std::string host = v6 ? "[" + options.host + "]" : options.host;
-      if (options.port != 80) host.append(":").append(std::to_string(options.port));
-      http::append_field(head, "Host", host);
+      http::append_field(head, "Host", upstream::host_of(endpoint_->options));
       break;
     }
     case config::Upstream::Host::name:
@@ -266,8 +263,9 @@ bool Relay::pull_answer() {
       fresh_only_ = retry_ = done_ = upstream_done_ = true;
       return true;
     }
-    const std::string_view detail =
-        failure == upstream::CallFailure::malformed ? call_->fault().what : to_string(call_->error());
+    const std::string_view detail = failure == upstream::CallFailure::malformed ? call_->fault().what
+                                    : !call_->detail().empty()                  ? call_->detail()
+                                                                                : to_string(call_->error());
     upstream_failed(problem_of(failure), detail,
                     target_.options().failure_on.classify_kind(kind_of(failure)));
     return true;
