@@ -7,8 +7,11 @@ int main() {
   using namespace weir;
   upstream::UpstreamOptions options;
   options.name = "orders";
-  options.endpoints = {{.url = "http://10.0.0.1", .host = "10.0.0.1"},
-                       {.url = "http://10.0.0.2", .host = "10.0.0.2"}};
+  for (const char* host : {"10.0.0.1", "10.0.0.2"}) {
+    upstream::EndpointOptions& endpoint = options.endpoints.emplace_back();
+    endpoint.url = std::string("http://") + host;
+    endpoint.host = host;
+  }
 
   io::SimulatedReactor reactor(io::SimulationOptions{});
   io::TableResolver names;
@@ -22,7 +25,7 @@ int main() {
   base::Random random(1);
   auto ticket = shared->breaker().try_enter(reactor.now());  // may the upstream be called at all?
   if (!ticket) return 1;
-  std::cout << "next request goes to " << orders.pick(random).options.url << "\n";
+  std::cout << "next request goes to " << orders.pick(random, {})->options.url << "\n";
   ticket->settle(options.failure_on.classify_status(200), reactor.now());
   return 0;
 }
