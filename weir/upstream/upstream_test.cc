@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ class Balanced {
     for (std::size_t i = 0; i < weights.size(); ++i) {
       EndpointOptions endpoint;
       endpoint.host = "10.0.0." + std::to_string(i + 1);
+      endpoint.url = "http://" + endpoint.host;
       endpoint.weight = weights[i];
       options.endpoints.push_back(endpoint);
       pools_.push_back(
@@ -50,6 +52,103 @@ class Balanced {
  public:
   std::unique_ptr<WorkerUpstream> upstream;
 };
+
+constexpr Balance kBalances[] = {Balance::least_requests, Balance::round_robin, Balance::hash};
+
+// Picks 200 times with different keys; how often each endpoint was taken, -1 counted apart as the last.
+std::vector<int> picks_of(Balanced& balanced, std::span<const WorkerUpstream::Endpoint* const> tried = {}) {
+  std::vector<WorkerUpstream::Endpoint>& endpoints = balanced.upstream->endpoints();
+  std::vector<int> picks(endpoints.size() + 1);
+  base::Random random(7);
+  for (int i = 0; i < 200; ++i) {
+    WorkerUpstream::Choice choice;
+    choice.hash = random();
+    choice.tried = tried;
+    const WorkerUpstream::Endpoint* chosen = balanced.upstream->pick(random, choice);
+    ++picks[chosen == nullptr ? endpoints.size() : static_cast<std::size_t>(chosen - endpoints.data())];
+  }
+  return picks;
+}
+
+// A drained endpoint is never chosen, whatever else is wrong; with all of them drained there is none.
+TEST(Choice, ADrainedEndpointIsNeverChosen) {
+  for (const Balance balance : kBalances) {
+    Balanced balanced(balance, {1, 1, 1});
+    auto& endpoints = balanced.upstream->endpoints();
+    endpoints[0].state->drained = true;
+    endpoints[1].state->failing = endpoints[2].state->failing = true;
+    std::vector<int> picks = picks_of(balanced);
+    EXPECT_EQ(picks[0], 0);
+    EXPECT_GT(picks[1], 0);
+    EXPECT_GT(picks[2], 0);
+    endpoints[1].state->drained = endpoints[2].state->drained = true;
+    picks = picks_of(balanced);
+    EXPECT_EQ(picks[3], 200);
+  }
+}
+
+// Who fails the checks is not chosen while at least half of the others are well; below that all are (panic).
+TEST(Choice, AFailingEndpointIsNotChosenOutsidePanic) {
+  for (const Balance balance : kBalances) {
+    Balanced balanced(balance, {1, 1, 1, 1});
+    auto& endpoints = balanced.upstream->endpoints();
+    endpoints[0].state->failing = endpoints[1].state->failing = true;
+    std::vector<int> picks = picks_of(balanced);
+    EXPECT_EQ(picks[0] + picks[1], 0);
+    EXPECT_GT(picks[2], 0);
+    EXPECT_GT(picks[3], 0);
+    endpoints[2].state->failing = true;
+    picks = picks_of(balanced);
+    for (std::size_t i = 0; i < 4; ++i) EXPECT_GT(picks[i], 0) << i;
+  }
+}
+
+// A retry avoids what was tried, as long as anything else is left.
+TEST(Choice, ARetryGoesElsewhere) {
+  for (const Balance balance : kBalances) {
+    Balanced balanced(balance, {1, 1, 1});
+    auto& endpoints = balanced.upstream->endpoints();
+    std::vector<const WorkerUpstream::Endpoint*> tried{&endpoints[0], &endpoints[2]};
+    EXPECT_EQ(picks_of(balanced, tried)[1], 200);
+    tried.push_back(&endpoints[1]);
+    EXPECT_EQ(picks_of(balanced, tried)[3], 0) << "all were tried: any will do";
+  }
+}
+
+// A key stays where it is; when its endpoint fails only its own keys move; a loaded endpoint hands keys on.
+TEST(Choice, AHashMovesAsLittleAsPossible) {
+  Balanced balanced(Balance::hash, {1, 1, 1, 1, 1});
+  auto& endpoints = balanced.upstream->endpoints();
+  base::Random random(3);
+  const auto owner = [&](std::uint64_t hash) {
+    WorkerUpstream::Choice choice;
+    choice.hash = hash;
+    return balanced.upstream->pick(random, choice);
+  };
+  std::vector<std::uint64_t> keys;
+  std::vector<WorkerUpstream::Endpoint*> owners;
+  std::vector<int> share(5);
+  for (int i = 0; i < 2000; ++i) {
+    keys.push_back(random());
+    owners.push_back(owner(keys.back()));
+    ++share[static_cast<std::size_t>(owners.back() - endpoints.data())];
+  }
+  for (const int own : share) EXPECT_NEAR(own, 400, 200);
+  endpoints[2].state->failing = true;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (owners[i] != &endpoints[2]) {
+      EXPECT_EQ(owner(keys[i]), owners[i]);
+    } else {
+      EXPECT_NE(owner(keys[i]), owners[i]);
+    }
+  }
+  endpoints[2].state->failing = false;
+  WorkerUpstream::Endpoint* busy = owners[0];
+  busy->in_flight = 100;  // and the others none
+  EXPECT_NE(owner(keys[0]), busy);
+  busy->in_flight = 0;
+  EXPECT_EQ(owner(keys[0]), busy);
+}
 
 // With nothing in flight, each gets its share by weight.
 TEST(Balance, LeastRequestsFollowsWeightsWhenIdle) {
