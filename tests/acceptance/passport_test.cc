@@ -260,6 +260,33 @@ TEST_F(PassportGate, NobodyElseSpeaksInItsName) {
   }
 }
 
+// A page knows who asks by the passport's members, whatever its header is called, and its calls carry it.
+TEST(PassportPages, SectionsKnowWhoAsks) {
+  TemporaryFolder folder;
+  Issuer issuer;
+  Origin origin;
+  origin.on("/v1/users/user_123",
+            [](Call& call) { call.reply(200, R"({"name":"A"})", {{"Content-Type", "application/json"}}); });
+  Gateway gateway(with(R"(
+    auth:
+      providers: [{name: main, issuer: https://id.example, audiences: [api], jwks: {file: $JWKS}}]
+    passport: {header: X-Who, encoding: base64url}
+    upstreams: {origin: {endpoints: [$ORIGIN]}}
+    routes:
+      - path: /home
+        auth: required
+        bff: {sections: {user: {upstream: origin, path: "/v1/users/{passport.user_id}", need: required}}}
+  )",
+                       {{"ORIGIN", origin.url()}, {"JWKS", folder.write("jwks.json", key_set({&issuer}))}}));
+  EXPECT_EQ(gateway.get("/home").status, 401);
+  const Answer page = gateway.get("/home", bearer(issuer.token("user_123")));
+  EXPECT_EQ(page.status, 200) << page;
+  EXPECT_EQ(page.body, R"({"user":{"name":"A"}})");
+  EXPECT_EQ(origin.last().count("X-Who"), 1U);
+  EXPECT_EQ(origin.last().count("Authorization"), 0U);
+  EXPECT_EQ(origin.last().count("X-Proxy-State"), 1U);
+}
+
 // What cannot be fetched, parsed or trusted never becomes a key; what was good goes on serving.
 TEST(PassportKeys, RotateOverHttp) {
   Issuer first("k1");

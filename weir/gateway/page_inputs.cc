@@ -6,6 +6,7 @@
 #include "weir/base/base64.h"
 #include "weir/base/strings.h"
 #include "weir/bff/json.h"
+#include "weir/gateway/identity.h"
 #include "weir/gateway/plan.h"
 #include "weir/http/uri.h"
 
@@ -118,6 +119,11 @@ std::string_view PageInputs::identity(std::string_view field) const {
 }
 
 std::optional<std::string_view> PageInputs::passport_member(std::string_view name) const {
+  // What the passport stage knows, whatever the header is called and however it is encoded.
+  if (exchange_.identity != nullptr) {
+    const std::string_view known = passport_text(exchange_, name);
+    return known.empty() ? std::nullopt : std::optional(known);
+  }
   if (!passport_) passport_ = base::base64_decode(identity(kPassport)).value_or(std::string());
   const std::array<std::string, 1> step{std::string(name)};
   const std::optional<std::string_view> value = bff::find_json(*passport_, step);
