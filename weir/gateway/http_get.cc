@@ -85,10 +85,12 @@ async::Task<void> run_call(io::EpollReactor& reactor, upstream::EndpointPool& po
 }  // namespace
 
 Result<FetchedDocument> http_get(const std::string& url, Duration patience) {
-  constexpr std::string_view kScheme = "http://";
-  if (!url.starts_with(kScheme)) return Error(ErrorCode::unsupported, "only http:// can be fetched");
-  const std::size_t slash = std::min(url.find('/', kScheme.size()), url.size());
-  const std::string authority = url.substr(kScheme.size(), slash - kScheme.size());
+  const bool tls = url.starts_with("https://");
+  if (!tls && !url.starts_with("http://"))
+    return Error(ErrorCode::unsupported, "only http:// and https:// can be fetched");
+  const std::size_t scheme = tls ? 8 : 7;
+  const std::size_t slash = std::min(url.find('/', scheme), url.size());
+  const std::string authority = url.substr(scheme, slash - scheme);
   const std::string target = slash == url.size() ? "/" : url.substr(slash);
   const std::optional<http::Authority> at = http::parse_authority(authority);
   if (!at) return Error(ErrorCode::invalid_argument, "no host in the address");
@@ -104,7 +106,15 @@ Result<FetchedDocument> http_get(const std::string& url, Duration patience) {
   {
     io::CaresResolver names(**reactor);
     async::Scope scope;
-    upstream::EndpointPool pool(**reactor, names, scope, std::string(at->host), at->port.value_or(80));
+    upstream::PoolOptions options;
+    if (tls) {
+      // The system's authorities; the certificate must name the host, as it must for upstreams.
+      Result<std::shared_ptr<io::TlsClient>> client = io::TlsClient::create(io::TlsClientOptions());
+      if (!client) return client.error();
+      options.tls = std::move(*client);
+    }
+    upstream::EndpointPool pool(**reactor, names, scope, std::string(at->host),
+                                at->port.value_or(tls ? 443 : 80), options);
     scope.spawn(run_call(**reactor, pool, std::move(head), patience, result));
     (*reactor)->run();
   }

@@ -98,7 +98,7 @@ class KeyFetcher {
   std::thread thread_;
 };
 
-// GET over weir's own client on a loop of its own: blocks at most `patience`. http:// only. For KeyFetcher.
+// GET over weir's own client on a loop of its own: blocks at most `patience`. http:// and https://. For KeyFetcher.
 Result<FetchedDocument> http_get(const std::string& url, Duration patience);
 
 }  // namespace weir::gateway
