@@ -15,13 +15,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A second of Redis' clock, which is the wall clock: NTP may slow it by 500 millionths against the steady one that
-// this test reads.
-constexpr std::chrono::milliseconds kSecond{999};
+// A second of Redis' clock as this test sees it. Under load the time that a script is given and the steady clock that is
+// read here differ by some milliseconds, either way; without that allowance 51 to 53 of 50 are counted now and then.
+constexpr std::chrono::milliseconds kSecond{980};
 
-std::string sharing(const RedisServer& redis, int nodes, const std::string& limits) {
-  return "redis: {url: " + redis.url() + ", nodes: " + std::to_string(nodes) + ", timeout: 200ms}\n" +
-         limits + "routes: [{path: /*, rate_limit: [shared], respond: {status: 200}}]\n";
+std::string sharing(const RedisServer& redis, int nodes, const std::string& limits,
+                    const std::string& timeout = "200ms") {
+  return "redis: {url: " + redis.url() + ", nodes: " + std::to_string(nodes) + ", timeout: " + timeout +
+         "}\n" + limits + "routes: [{path: /*, rate_limit: [shared], respond: {status: 200}}]\n";
 }
 
 // What was asked, and when; for all gateways on one time line.
@@ -137,7 +138,8 @@ TEST(SharedLimit, NoTrailingWindowHoldsMore) {
       const std::string text =
           sharing(redis, nodes,
                   "rate_limits: {shared: {key: global, limit: 50, window: 1s, algorithm: " + algorithm +
-                      ", store: redis}}\n");
+                      ", store: redis}}\n",
+                  "10s");  // a loaded machine must not look like a Redis that is gone
       std::vector<std::unique_ptr<Gateway>> owned;
       std::vector<Gateway*> gateways;
       for (int i = 0; i < nodes; ++i) {
@@ -149,6 +151,8 @@ TEST(SharedLimit, NoTrailingWindowHoldsMore) {
       const std::size_t admitted = count(all, 200);
       std::printf("%s, %d gateways: %zu asked, %zu admitted, at most %zu in a second of 50\n",
                   algorithm.c_str(), nodes, all.size(), admitted, most);
+      for (const Gateway* gateway : gateways)
+        EXPECT_EQ(gateway->metrics().value("weir_shared_limit_failures_total"), 0);
       EXPECT_LE(most, 50U) << algorithm << " " << nodes;
       EXPECT_GE(admitted, 150U) << algorithm << " " << nodes;
       EXPECT_EQ(admitted + count(all, 429), all.size());
@@ -231,8 +235,11 @@ TEST(SharedLimit, AHangingRedisIsWaitedForOnce) {
     EXPECT_EQ(client.get("/").status, 200);
     if (std::chrono::steady_clock::now() - start >= 190ms) ++slow;
   }
-  redis.thaw();
   EXPECT_EQ(slow, 1);
+  EXPECT_EQ(gateway.metrics().value("weir_shared_limits_together"), 0);
+  EXPECT_EQ(gateway.metrics().value("weir_shared_limit_failures_total"), 1);
+  redis.thaw();
+  EXPECT_TRUE(gateway.wait_for_metric("weir_shared_limits_together", {}, 1));
 }
 
 // Shared and local limits on one route: all or none.

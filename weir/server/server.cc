@@ -541,6 +541,16 @@ void Server::declare_metrics() {
           sink.add({upstream, from, to, reason}, static_cast<double>(count));
         }
       }));
+  collect(registry.counter_family(
+              "weir_shared_limit_failures_total",
+              "Times that Redis could not be asked and each limit's on_backend_error took over.", {}),
+          std::function<void(Sink&)>(
+              [this](Sink& sink) { sink.add({}, static_cast<double>(state_.sharing()->failures())); }));
+  collect(
+      registry.gauge_family("weir_shared_limits_together",
+                            "1 while limits in Redis are decided there, 0 while this process decides alone.",
+                            {}),
+      std::function<void(Sink&)>([this](Sink& sink) { sink.add({}, state_.sharing()->together() ? 1 : 0); }));
   collect(
       registry.gauge_family("weir_upstream_connections", "Connections to upstreams.", {"upstream", "state"}),
       std::function<void(Sink&)>([this](Sink& sink) { read_connections(sink); }));
