@@ -108,10 +108,15 @@ TEST(HeadersOfTrustedPeers, ContinueForwardingFields) {
   EXPECT_EQ(origin.last().field("X-Forwarded-Proto"), "https") << origin.last().head;
 }
 
-// Every upstream call carries a traceparent: the trace that came
-// is continued, a broken or absent one starts anew.
+// Every upstream call carries a traceparent: a trusted peer's trace is continued, a stranger's, a broken or an absent
+// one starts anew.
 TEST_F(Headers, CarryTheTrace) {
   const std::string trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+  const Fields traced{{"traceparent", "00-" + trace + "-00f067aa0ba902b7-01"}, {"tracestate", "vendor=1"}};
+  gateway.get("/", traced);
+  EXPECT_EQ(origin.last().field("traceparent").find(trace), std::string::npos) << origin.last().head;
+  EXPECT_EQ(origin.last().count("tracestate"), 0U);
+  EXPECT_EQ(gateway.reload(configuration(origin) + "\ntracing: {trust: [127.0.0.0/8]}\n").status, 200);
   gateway.get("/", {{"traceparent", "00-" + trace + "-00f067aa0ba902b7-01"}, {"tracestate", "vendor=1"}});
   EXPECT_EQ(origin.last().field("traceparent").substr(0, 36), "00-" + trace + "-") << origin.last().head;
   EXPECT_EQ(origin.last().count("traceparent"), 1U);

@@ -115,6 +115,7 @@ async::Task<void> perform(Desk& desk, const Job& job, Section& out) {
     request.target = job.scratch.target;
     request.fields = std::span(fields).first(job.scratch.body.empty() ? 1 : 2);
     request.body = job.scratch.body;
+    request.label = spec.name;
     request.deadline = Deadline::after(begin, wanted).shrunk_to(end);
     request.body_max = spec.body_max;
     if (spec.method == http::Method::get) request.share = spec.shared ? std::string_view{} : job.subject;

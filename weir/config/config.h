@@ -266,6 +266,7 @@ struct Tracing {
   std::string otlp_url;
   double sample = 0.01;
   Duration slow = std::chrono::seconds{1};
+  Duration delay = std::chrono::seconds{5};  // until a batch that is not full is sent
   bool json = false;  // else protobuf
   std::string service = "weir";
   std::vector<base::Cidr> trust;

@@ -374,6 +374,7 @@ void tracing(JsonWriter& json, const Tracing& tracing) {
   if (tracing.otlp) json.member("otlp", tracing.otlp_url);
   json.member("sample", percent_text(tracing.sample));
   duration(json, "slow", tracing.slow);
+  duration(json, "delay", tracing.delay);
   json.member("encoding", tracing.json ? "json" : "protobuf").member("service", tracing.service);
   cidrs(json, "trust", tracing.trust);
   json.close('}');

@@ -176,6 +176,7 @@ void read_tracing(const Value& root, const ReadContext& context) {
   }
   if (const Value* share = sound(*map, "sample")) tracing.sample = share->share;
   read(*map, "slow", tracing.slow);
+  read(*map, "delay", tracing.delay);
   if (const Value* encoding = sound(*map, "encoding")) tracing.json = encoding->text == "json";
   if (const Value* service = sound(*map, "service")) tracing.service = service->text;
   if (const Value* trust = sound(*map, "trust"))

@@ -70,6 +70,7 @@ void Exchange::end() noexcept {
   own_body.clear();
   arena.clear();
   record = Record{};
+  tracing.clear();
   stages_entered = 0;
   downstream = nullptr;
   waiter = nullptr;

@@ -28,6 +28,8 @@
 #include "weir/http/message.h"
 #include "weir/io/waiter.h"
 #include "weir/passport/verifier.h"
+#include "weir/trace/span_context.h"
+#include "weir/upstream/upstream.h"
 
 namespace weir::gateway {
 
@@ -79,6 +81,41 @@ struct Record {
   std::uint32_t attempts = 0;
   Duration upstream_time{};
   bool client_gone = false;
+  bool degraded = false;  // a page that was not complete
+};
+
+// One call made for a request, or the section of a page that the calls under it were made for: for the trace.
+struct CallSpan {
+  std::uint64_t span = 0;
+  std::uint64_t parent = 0;
+  TimePoint start{};
+  TimePoint end{};
+  http::Method method = http::Method::get;
+  const upstream::EndpointOptions* endpoint = nullptr;  // of the plan the exchange is on
+  std::string_view section;                             // its name, where this is a section
+  std::string_view url;                                 // in the exchange's arena
+  std::string_view error;                               // static; "" when an answer came
+  int status = 0;
+  unsigned resent = 0;
+};
+
+// What is known about the trace that a request is part of.
+struct Trace {
+  trace::SpanContext context;  // of the request's own span
+  std::uint64_t parent = 0;    // of a trusted caller; 0: the request begins the trace
+  trace::SpanContext link;     // what a caller said who is not trusted
+  std::string_view state;      // tracestate that is passed on
+  std::uint64_t call = 0;      // the span that a proxied call is: what `traceparent` says
+  bool recording = false;      // spans of calls are kept until the end decides
+  std::vector<CallSpan> calls;
+
+  void clear() noexcept {
+    context = link = trace::SpanContext{};
+    parent = call = 0;
+    state = {};
+    recording = false;
+    calls.clear();
+  }
 };
 
 class Exchange {
@@ -128,6 +165,7 @@ class Exchange {
   // identity too, with `anonymous`.
   std::shared_ptr<const passport::Identity> identity;
   std::string_view proxy_state;  // the value of X-Proxy-State; "" without `identity`
+  Trace tracing;
   // Body read before load_shed; what is beyond request_buffer is still in downstream.
   std::string body;
 

@@ -81,9 +81,9 @@ async::Task<http::FetchFailure> PageFetcher::fetch(const http::FetchRequest& req
 
   // Each call is a span of its own, below the request's.
   std::array<char, trace::kTraceparentSize> traceparent;
-  const auto parent = trace::parse_traceparent(exchange_.traceparent);
-  const trace::SpanContext context =
-      parent ? trace::child_of(*parent, worker.random) : trace::new_root(worker.random, false);
+  trace::SpanContext context = exchange_.tracing.context;
+  const std::uint64_t section_span = worker.random() | 1;
+  context.span = worker.random() | 1;
   trace::write_traceparent(context, traceparent.data());
   const Duration left = request.deadline.remaining(begin);
   std::array<char, 24> left_ms, left_grpc;
@@ -119,7 +119,32 @@ async::Task<http::FetchFailure> PageFetcher::fetch(const http::FetchRequest& req
   attempts_ += order.attempts;
   worker.count_call(*exchange_.plan, plan->index, request.method, response.status,
                     worker.reactor.now() - begin);
+  note_spans(request, order, section_span, context.span, begin, failure, response.status);
   co_return failure;
+}
+
+void PageFetcher::note_spans(const http::FetchRequest& request, const upstream::FetchOrder& order,
+                             std::uint64_t section_span, std::uint64_t call_span, TimePoint begin,
+                             http::FetchFailure failure, int status) {
+  if (!exchange_.tracing.recording) return;
+  CallSpan section;
+  section.span = section_span;
+  section.parent = exchange_.tracing.context.span;
+  section.start = begin;
+  section.end = exchange_.worker.reactor.now();
+  section.section = exchange_.arena.keep(request.label.empty() ? request.upstream : request.label);
+  section.error = http::proxy_error(failure);
+  CallSpan call = section;
+  call.section = {};
+  call.span = call_span;
+  call.parent = section_span;
+  call.method = request.method;
+  call.status = status;
+  call.endpoint = order.endpoint;
+  if (order.endpoint != nullptr) call.url = exchange_.arena.concat({order.endpoint->url, request.target});
+  if (order.attempts > 1) call.resent = order.attempts - 1;
+  exchange_.tracing.calls.push_back(section);
+  exchange_.tracing.calls.push_back(call);
 }
 
 }  // namespace weir::gateway

@@ -9,6 +9,7 @@
 
 #include "weir/gateway/exchange.h"
 #include "weir/http/fetcher.h"
+#include "weir/upstream/fetch.h"
 
 namespace weir::gateway {
 
@@ -23,6 +24,10 @@ class PageFetcher final : public http::Fetcher {
   unsigned attempts() const noexcept { return attempts_; }
 
  private:
+  // The section's span and its call's, for the trace.
+  void note_spans(const http::FetchRequest& request, const upstream::FetchOrder& order,
+                  std::uint64_t section_span, std::uint64_t call_span, TimePoint begin,
+                  http::FetchFailure failure, int status);
   const UpstreamPlan* find(std::string_view name) const noexcept;
 
   Exchange& exchange_;

@@ -82,10 +82,12 @@ std::string traceparent(std::string_view version, std::string_view trace, std::s
   return std::string(version).append("-").append(trace).append("-").append(parent).append("-").append(rest);
 }
 
-// A valid traceparent is continued: same trace and flags, another parent, version 00. Trace Context 3.2 and
-// 4.3.
+const std::string kTrusting = std::string(kFixed) + "\ntracing: {trust: [192.0.2.0/24]}\n";
+
+// A trusted peer's valid traceparent is continued: same trace and flags, another parent, version 00. Trace Context 3.2
+// and 4.3.
 TEST(TraceStage, ContinuesAValidTrace) {
-  Desk desk(kFixed);
+  Desk desk(kTrusting);
   for (const std::string& value :
        {traceparent("00", kTrace, kParent, "01"), traceparent("00", kTrace, kParent, "00"),
         traceparent("00", kTrace, kParent, "ff"), traceparent("01", kTrace, kParent, "01"),
@@ -96,7 +98,8 @@ TEST(TraceStage, ContinuesAValidTrace) {
     ASSERT_EQ(sent.size(), 55U) << value;
     EXPECT_EQ(sent.substr(0, 36), "00-" + std::string(kTrace) + "-") << value;
     EXPECT_NE(sent.substr(36, 16), kParent);
-    EXPECT_EQ(sent.substr(52), "-" + value.substr(53, 2));
+    const std::string flags = value.substr(53, 2);
+    EXPECT_EQ(sent.substr(52), "-" + (flags == "ff" ? "03" : flags)) << "bits without a meaning are dropped";
     EXPECT_EQ(desk.request_field("tracestate"), "a=b");
     EXPECT_EQ(desk.exchange.traceparent, sent);
     desk.settle();
@@ -105,7 +108,7 @@ TEST(TraceStage, ContinuesAValidTrace) {
 
 // An invalid one begins a new root, and its tracestate goes with it. The table of the W3C test suite.
 TEST(TraceStage, BeginsANewTraceInsteadOfAnInvalidOne) {
-  Desk desk(kFixed);
+  Desk desk(kTrusting);
   const std::string zero32(32, '0');
   const std::string zero16(16, '0');
   std::string upper(kTrace);
@@ -132,6 +135,53 @@ TEST(TraceStage, BeginsANewTraceInsteadOfAnInvalidOne) {
                    "\r\ntraceparent: " + traceparent("00", kTrace, kParent, "01") + "\r\n"));
   desk.admit("trace");
   EXPECT_EQ(std::string(desk.request_field("traceparent")).find(kTrace), std::string::npos);
+}
+
+// A stranger's trace, baggage and deadline are not taken over: a new root, with a link to what he said.
+TEST(TraceStage, DoesNotBelieveStrangers) {
+  for (const std::string& configuration :
+       {std::string(kFixed), std::string(kFixed) + "\ntracing: {trust: [10.0.0.0/8]}\n"}) {
+    Desk desk(configuration);
+    desk.receive(get("traceparent: " + traceparent("00", kTrace, kParent, "00") +
+                     "\r\ntracestate: a=b\r\nbaggage: k=v\r\ngrpc-timeout: 1m\r\n" +
+                     "X-Envoy-Expected-Rq-Timeout-Ms: 5\r\n"));
+    desk.admit("trace");
+    EXPECT_EQ(std::string(desk.request_field("traceparent")).find(kTrace), std::string::npos);
+    for (const std::string_view name :
+         {"tracestate", "baggage", "grpc-timeout", "x-envoy-expected-rq-timeout-ms"})
+      EXPECT_TRUE(desk.exchange.request.fields.find(name) == nullptr) << name;
+    EXPECT_TRUE(desk.exchange.tracing.link.valid());
+    EXPECT_EQ(desk.exchange.tracing.parent, 0U);
+    EXPECT_TRUE(desk.exchange.deadline.is_never());
+    desk.settle();
+  }
+}
+
+// A trusted peer's baggage passes, and the least of what he is ready to wait shortens the deadline.
+TEST(TraceStage, TakesOverDeadlinesAndBaggageOfTrustedPeers) {
+  Desk desk(kTrusting);
+  struct Case {
+    std::string fields;
+    Duration wait;
+  };
+  for (const Case& one :
+       {Case{"grpc-timeout: 250m", milliseconds{250}}, Case{"grpc-timeout: 2S", seconds{2}},
+        Case{"X-Envoy-Expected-Rq-Timeout-Ms: 40", milliseconds{40}},
+        Case{"X-Envoy-Expected-Rq-Timeout-Ms: 40\r\ngrpc-timeout: 30m", milliseconds{30}}}) {
+    desk.receive(get("baggage: k=v\r\n" + one.fields + "\r\n"));
+    desk.admit("trace");
+    EXPECT_EQ(desk.exchange.deadline.when() - desk.exchange.started, one.wait) << one.fields;
+    EXPECT_EQ(desk.request_field("baggage"), "k=v");
+    EXPECT_TRUE(desk.exchange.request.fields.find("grpc-timeout") == nullptr);
+    desk.settle();
+  }
+  for (const char* broken : {"grpc-timeout: 5", "grpc-timeout: m", "grpc-timeout: 123456789m",
+                             "grpc-timeout: 1x", "X-Envoy-Expected-Rq-Timeout-Ms: -1"}) {
+    desk.receive(get(std::string(broken) + "\r\n"));
+    desk.admit("trace");
+    EXPECT_TRUE(desk.exchange.deadline.is_never()) << broken;
+    desk.settle();
+  }
 }
 
 // --- sanitize

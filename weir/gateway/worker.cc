@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "weir/gateway/plan.h"
+#include "weir/gateway/tracer.h"
 #include "weir/upstream/health.h"
 
 namespace weir::gateway {
@@ -71,6 +72,7 @@ void Worker::adopt(std::shared_ptr<const Plan> plan) {
   }
   if (index == 0) watch_endpoints(*plan, next->alive);
   next->redis = redis_for(*plan);
+  adopt_tracing(*plan);
   next->route_series_.resize(plan->routes.size() + 1);
   next->upstream_series_.resize(plan->upstreams.size());
   next->plan = std::move(plan);
@@ -91,6 +93,34 @@ void Worker::watch_endpoints(const Plan& plan, const std::shared_ptr<const void>
                                                *upstream.options.health_check, upstream.shared, alive,
                                                random()));
   }
+}
+
+// One tracer as long as tracing is on; a reload that changes it counts for the next start of the process.
+void Worker::adopt_tracing(const Plan& plan) {
+  const auto& tracing = plan.config.tracing;
+  if (!tracing || !tracing->otlp || tracer_ != nullptr) return;
+  upstream::UpstreamOptions options;
+  options.name = "otlp";
+  upstream::EndpointOptions endpoint;
+  endpoint.url = tracing->otlp_url;
+  endpoint.host = tracing->otlp->host;
+  endpoint.port = tracing->otlp->port;
+  options.endpoints.push_back(endpoint);
+  upstream::EndpointPool* to = nullptr;
+  {
+    const std::lock_guard lock(pools_mutex_);
+    auto& pool = pools_[pool_key(endpoint)];
+    if (pool == nullptr)
+      pool = std::make_unique<upstream::EndpointPool>(reactor, resolver_, background_, endpoint.host,
+                                                      endpoint.port);
+    to = pool.get();
+  }
+  auto collector = std::make_unique<upstream::WorkerUpstream>(
+      std::move(options),
+      std::make_shared<upstream::SharedUpstream>("otlp", resilience::CircuitBreaker::Options{}, nullptr),
+      std::vector{to});
+  tracer_ = std::make_unique<Tracer>(*tracing, std::move(collector), *this);
+  background_.spawn(tracer_->run());
 }
 
 // The current plan's client when it goes on with the same server, else a new one.

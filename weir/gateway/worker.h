@@ -31,6 +31,7 @@ namespace weir::gateway {
 
 struct Plan;
 struct Route;
+class Tracer;
 class Worker;
 
 // One worker's part of a plan: connections and choices that no other thread touches. Lives until the plan has been
@@ -91,6 +92,9 @@ class Worker {
   std::unique_ptr<bff::Page> take_page();
   void return_page(std::unique_ptr<bff::Page> page);
 
+  // Null when no spans are sent.
+  Tracer* tracer() noexcept { return tracer_.get(); }
+
   // "Sun, 06 Nov 1994 08:49:37 GMT", rendered once a second (RFC 9110 5.6.7).
   std::string_view http_date();
   // "2026-11-24T12:00:00.123Z"; the part up to the second is rendered once a second.
@@ -142,6 +146,9 @@ class Worker {
   std::int64_t second_ = -1;
   std::string date_;
   std::string iso_;
+  void adopt_tracing(const Plan& plan);
+
+  std::unique_ptr<Tracer> tracer_;
   async::Scope background_;  // refreshes of names; last, so that it ends before what it uses
 };
 

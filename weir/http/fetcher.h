@@ -62,6 +62,7 @@ struct FetchRequest {
   std::string_view body;          // sent with its length when not empty
   Deadline deadline;
   std::size_t body_max = 1024 * 1024;
+  std::string_view label;  // whom the call is made for, in traces; may be empty
   // Calls that are the same in everything above but the deadline, and have the same text here, may be answered by one
   // call: the identity on whose behalf it is made, or "" where the answer is everybody's. Nothing: never.
   std::optional<std::string_view> share;

@@ -5,6 +5,8 @@
 #include <cstring>
 
 #include "weir/gateway/exchange.h"
+#include "weir/gateway/plan.h"
+#include "weir/gateway/tracer.h"
 
 namespace weir::gateway {
 namespace {
@@ -50,42 +52,92 @@ std::string_view new_uuid7(Exchange& exchange) {
   return {text, 36};
 }
 
-constexpr std::size_t kTraceparentSize = 55;  // "00-" 32 "-" 16 "-" 2
+// What a caller sent that says something about its trace or its patience.
+struct Sent {
+  static constexpr std::size_t kValuesMax = 8;  // more fields of one name are no trace that anybody means
+  std::array<std::string_view, kValuesMax> traceparents;
+  std::array<std::string_view, kValuesMax> tracestates;
+  std::size_t traceparent_count = 0;
+  std::size_t tracestate_count = 0;
+  Duration budget = Duration::max();
+  bool any = false;
+};
 
-bool all_lower_hex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return base::is_digit(c) || (c >= 'a' && c <= 'f'); });
-}
+enum class Said : std::uint8_t { nothing, traceparent, tracestate, baggage, budget_ms, grpc_timeout };
 
-bool all_zero(std::string_view text) { return text.find_first_not_of('0') == std::string_view::npos; }
-
-// Trace Context 3.2: version ff is invalid; a later version may be longer, but begins like this one.
-bool is_traceparent(std::string_view text) {
-  if (text.size() < kTraceparentSize || text[2] != '-' || text[35] != '-' || text[52] != '-') return false;
-  const std::string_view version = text.substr(0, 2);
-  if (!all_lower_hex(version) || version == "ff") return false;
-  if (text.size() > kTraceparentSize && (version == "00" || text[kTraceparentSize] != '-')) return false;
-  const std::string_view trace = text.substr(3, 32);
-  const std::string_view parent = text.substr(36, 16);
-  return all_lower_hex(trace) && !all_zero(trace) && all_lower_hex(parent) && !all_zero(parent) &&
-         all_lower_hex(text.substr(53, 2));
-}
-
-std::string_view next_traceparent(Exchange& exchange, std::string_view inbound) {
-  char* text = exchange.arena.allocate(kTraceparentSize);
-  base::Random& random = exchange.worker.random;
-  if (inbound.empty()) {
-    put_hex(text + 3, random() | 1, 16);  // never all zero
-    put_hex(text + 19, random(), 16);
-    text[53] = '0', text[54] = '1';
-  } else {
-    std::copy_n(inbound.data() + 3, 32, text + 3);
-    std::copy_n(inbound.data() + 53, 2, text + 53);
+Said kind_of(const http::Field& field) noexcept {
+  if (field.id == http::Name::traceparent) return Said::traceparent;
+  if (field.id == http::Name::tracestate) return Said::tracestate;
+  if (field.id != http::Name::other) return Said::nothing;
+  switch (field.name.size()) {
+    case 7:
+      return base::iequals(field.name, "baggage") ? Said::baggage : Said::nothing;
+    case 12:
+      return base::iequals(field.name, "grpc-timeout") ? Said::grpc_timeout : Said::nothing;
+    case 30:
+      return base::iequals(field.name, "x-envoy-expected-rq-timeout-ms") ? Said::budget_ms : Said::nothing;
+    default:
+      return Said::nothing;
   }
-  put_hex(text + 36, random() | 1, 16);
-  text[0] = text[1] = '0';
-  text[2] = text[35] = text[52] = '-';
-  return {text, kTraceparentSize};
+}
+
+// gRPC over HTTP/2: at most eight digits and a unit.
+Duration grpc_timeout(std::string_view text) noexcept {
+  if (text.size() < 2 || text.size() > 9) return Duration::max();
+  const auto count = base::parse_u64(text.substr(0, text.size() - 1));
+  if (!count) return Duration::max();
+  const auto n = static_cast<std::int64_t>(*count);
+  switch (text.back()) {
+    case 'H':
+      return std::chrono::hours(n);
+    case 'M':
+      return std::chrono::minutes(n);
+    case 'S':
+      return std::chrono::seconds(n);
+    case 'm':
+      return std::chrono::milliseconds(n);
+    case 'u':
+      return std::chrono::microseconds(n);
+    case 'n':
+      return std::chrono::nanoseconds(n);
+    default:
+      return Duration::max();
+  }
+}
+
+Sent look(const http::Fields& fields) noexcept {
+  Sent sent;
+  for (const http::Field& field : fields) {
+    const Said kind = kind_of(field);
+    if (kind == Said::nothing) continue;
+    sent.any = true;
+    if (kind == Said::traceparent && sent.traceparent_count < Sent::kValuesMax)
+      sent.traceparents[sent.traceparent_count++] = field.value;
+    if (kind == Said::tracestate && sent.tracestate_count < Sent::kValuesMax)
+      sent.tracestates[sent.tracestate_count++] = field.value;
+    if (kind == Said::grpc_timeout) sent.budget = std::min(sent.budget, grpc_timeout(field.value));
+    if (kind == Said::budget_ms) {
+      const auto ms = base::parse_u64(field.value);
+      if (ms && *ms < 86'400'000)
+        sent.budget =
+            std::min<Duration>(sent.budget, std::chrono::milliseconds(static_cast<std::int64_t>(*ms)));
+    }
+  }
+  return sent;
+}
+
+bool is_trusted(const Exchange& exchange) {
+  const auto& tracing = exchange.plan->plan->config.tracing;
+  return tracing && std::any_of(tracing->trust.begin(), tracing->trust.end(),
+                                [&](const base::Cidr& cidr) { return cidr.contains(exchange.peer); });
+}
+
+std::string_view write_traceparent(Exchange& exchange, std::uint64_t span) {
+  trace::SpanContext context = exchange.tracing.context;
+  context.span = span;
+  char* text = exchange.arena.allocate(trace::kTraceparentSize);
+  trace::write_traceparent(context, text);
+  return {text, trace::kTraceparentSize};
 }
 
 }  // namespace
@@ -101,19 +153,53 @@ Verdict TraceStage::admit(Exchange& exchange) {
   http::Fields& fields = exchange.request.fields;
   if (fields.value(http::Name::x_request_id) != exchange.id)
     exchange.set_request_field(http::Name::x_request_id, "X-Request-Id", exchange.id);
-  std::string_view inbound;
-  if (fields.has(http::Name::traceparent)) {
-    if (fields.count(http::Name::traceparent) == 1) inbound = fields.value(http::Name::traceparent);
-    if (!is_traceparent(inbound)) inbound = {};
-    // 3.3: without a valid traceparent, tracestate means nothing and must go.
-    const bool keep_state = !inbound.empty();
+  Worker& worker = exchange.worker;
+  Trace& mine = exchange.tracing;
+  const Sent sent = look(fields);
+  trace::SpanContext caller;
+  if (sent.any) {
+    const bool trusted = is_trusted(exchange);
+    std::string& state = worker.scratch;
+    caller = trace::read({sent.traceparents.data(), sent.traceparent_count},
+                         {sent.tracestates.data(), sent.tracestate_count}, state);
+    if (trusted && caller.valid()) {
+      trace::limit_tracestate(state);
+      mine.state = exchange.arena.keep(state);
+      mine.parent = caller.span;
+    } else {
+      // A stranger's trace is not taken over, or he could switch ours off; that he had one is worth knowing.
+      mine.link = std::exchange(caller, trace::SpanContext{});
+    }
+    if (trusted && sent.budget != Duration::max())
+      exchange.deadline = exchange.deadline.shrunk_to(Deadline::after(exchange.started, sent.budget));
     fields.remove_if([&](const http::Field& field) {
-      return field.id == http::Name::traceparent || (field.id == http::Name::tracestate && !keep_state);
+      const Said kind = kind_of(field);
+      return kind != Said::nothing && !(kind == Said::baggage && trusted);
     });
   }
-  exchange.traceparent = next_traceparent(exchange, inbound);
-  fields.add({"traceparent", exchange.traceparent, http::Name::traceparent, false});
+  Tracer* tracer = worker.tracer();
+  mine.recording = tracer != nullptr;
+  if (caller.valid()) {
+    mine.context = trace::child_of(caller, worker.random);
+  } else {
+    mine.context = trace::new_root(worker.random, true);
+    if (tracer != nullptr && !tracer->sample(mine.context.trace_low))
+      mine.context.flags &= trace::kFlagRandom;
+  }
+  begin_call(exchange);
+  if (!mine.state.empty()) fields.add({"tracestate", mine.state, http::Name::tracestate, false});
   return Verdict::proceed;
+}
+
+void TraceStage::settle(Exchange& exchange) noexcept {
+  if (Tracer* tracer = exchange.worker.tracer(); tracer != nullptr && exchange.tracing.context.valid())
+    tracer->record(exchange);
+}
+
+void begin_call(Exchange& exchange) {
+  exchange.tracing.call = exchange.worker.random() | 1;
+  exchange.traceparent = write_traceparent(exchange, exchange.tracing.call);
+  exchange.set_request_field(http::Name::traceparent, "traceparent", exchange.traceparent);
 }
 
 }  // namespace weir::gateway

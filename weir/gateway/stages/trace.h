@@ -13,7 +13,11 @@ class TraceStage final : public Stage {
  public:
   std::string_view name() const noexcept override { return "trace"; }
   Verdict admit(Exchange& exchange) override;
+  void settle(Exchange& exchange) noexcept override;
 };
+
+// A span id of its own for the next call of a proxied request, and the traceparent that says so.
+void begin_call(Exchange& exchange);
 
 // The id of a request by the rule above; also for requests that never reach a route.
 void assign_request_id(Exchange& exchange);

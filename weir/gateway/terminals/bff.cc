@@ -60,6 +60,7 @@ async::Task<void> BffTerminal::serve(Exchange& exchange) {
     co_return;
   }
   exchange.record.upstream_time = page.took;
+  exchange.record.degraded = !page.complete;
   answer(exchange, page);
   count(exchange, page);
   co_await send_own_answer(exchange);

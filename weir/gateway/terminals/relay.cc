@@ -5,6 +5,7 @@
 #include "weir/base/hash.h"
 #include "weir/gateway/answer.h"
 #include "weir/gateway/stages/limit_keys.h"
+#include "weir/gateway/stages/trace.h"
 #include "weir/resilience/classify.h"
 #include "weir/upstream/fetch.h"
 
@@ -112,7 +113,11 @@ bool Relay::start() {
     return false;
   }
   if (call_ == nullptr) call_ = exchange_.worker.take_call();
-  ++exchange_.record.attempts;
+  if (++exchange_.record.attempts > 1) {
+    note_span(0);  // of a connection that had died while it was idle
+    begin_call(exchange_);
+  }
+  span_open_ = exchange_.tracing.recording;
   call_started_ = now();
   head_at_ = {};
   if (const auto& retries = target_.options().retries; retries && retries->per_try)
@@ -462,6 +467,22 @@ void Relay::begin_again() {
   again_ = fresh_only_ = retry_ = done_ = upstream_done_ = false;
 }
 
+// One attempt, for the trace.
+void Relay::note_span(int status) {
+  if (!std::exchange(span_open_, false) || call_ == nullptr) return;
+  CallSpan span;
+  span.span = exchange_.tracing.call;
+  span.parent = exchange_.tracing.context.span;
+  span.start = call_started_;
+  span.end = now();
+  span.method = exchange_.request.method;
+  span.status = status;
+  if (endpoint_ != nullptr) span.endpoint = &endpoint_->options;
+  if (status == 0) span.error = to_string(call_->error());
+  span.resent = exchange_.record.attempts > 1 ? exchange_.record.attempts - 1 : 0;
+  exchange_.tracing.calls.push_back(span);
+}
+
 // One attempt is over: its ticket and its connection go back.
 void Relay::end_attempt(resilience::Outcome outcome) {
   if (call_ != nullptr) exchange_.record.upstream_time = now() - call_started_;
@@ -480,6 +501,7 @@ void Relay::end_attempt(resilience::Outcome outcome) {
     ticket_->settle(outcome, now(), detail);
     ticket_.reset();
   }
+  note_span(status);
   if (call_ != nullptr) call_->release();
   if (counted_) --endpoint_->in_flight, counted_ = false;
   exchange_.worker.count_call(*exchange_.plan, plan_.index, exchange_.request.method, status,

@@ -79,6 +79,7 @@ class Relay {
   bool answer_is_failure();
   Duration asked_wait() const;
   std::uint64_t hash_of_key();
+  void note_span(int status);
   TimePoint now() const noexcept { return exchange_.worker.reactor.now(); }
 
   Exchange& exchange_;
@@ -105,6 +106,7 @@ class Relay {
   bool fresh_only_ = false;     // do not take an idle connection again
   bool retry_ = false;
   bool done_ = false;
+  bool span_open_ = false;  // an attempt has begun that the trace does not know yet
 };
 
 }  // namespace weir::gateway
