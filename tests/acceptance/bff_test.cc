@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <set>
 
-#include "tests/acceptance/acceptance.h"
+#include "tests/acceptance/auth.h"
 
 namespace weir::testing {
 namespace {
@@ -222,6 +222,44 @@ TEST(Bff, TellsServicesWhoAsks) {
   EXPECT_LE(left, 2000);
   EXPECT_EQ(services.recs.last().field("X-Envoy-Expected-Rq-Timeout-Ms"), "") << "external";
   EXPECT_EQ(services.users.last().field("X-Forwarded-For"), "127.0.0.1");
+}
+
+// A page's calls carry the passport and the proxy state, and its templates and conditions can use the passport; an
+// external upstream is told nothing.
+TEST(Bff, CarriesThePassport) {
+  const TemporaryFolder folder;
+  const Issuer issuer;
+  Origin users, foreign;
+  users.on_status("/v1/users/user_123", 200, "{}");
+  foreign.on_status("/x", 200, "{}");
+  Gateway gateway(with(R"(
+    auth: {providers: [{name: main, issuer: https://id.example, audiences: [api], jwks: {file: $JWKS}}]}
+    passport: {claims: {user_id: sub, plan: plan}}
+    upstreams: {users: {endpoints: [$USERS]}, foreign: {endpoints: [$FOREIGN], external: true}}
+    routes:
+      - path: /home
+        auth: required
+        bff:
+          sections:
+            user: {upstream: users, path: "/v1/users/{passport.user_id}"}
+            gold: {upstream: users, path: /gold, when: {passport.plan: {eq: gold}}}
+            foreign: {upstream: foreign, path: /x}
+  )",
+                       {{"JWKS", folder.write("jwks.json", key_set({&issuer}))},
+                        {"USERS", users.url()},
+                        {"FOREIGN", foreign.url()}}));
+  EXPECT_EQ(gateway.get("/home").status, 401);
+  const Answer answer = gateway.get("/home", bearer(issuer.token("user_123", R"({"plan":"free"})")));
+  EXPECT_EQ(answer.body, R"({"user":{},"gold":null,"foreign":{}})") << answer;
+  EXPECT_EQ(answer.field("Weir-Complete"), "?1");
+  const Seen seen = users.last("/v1/users/user_123");
+  EXPECT_TRUE(seen.field("X-Passport").starts_with("eyJ1c2VyX2lkIjoidXNlcl8xMjMi")) << seen.head;
+  EXPECT_NE(seen.field("X-Proxy-State"), "");
+  EXPECT_EQ(seen.field("Authorization"), "");
+  EXPECT_EQ(foreign.last().field("X-Passport"), "");
+  EXPECT_EQ(foreign.last().field("X-Proxy-State"), "");
+  EXPECT_NE(foreign.last().field("X-Request-Id"), "");
+  EXPECT_EQ(users.count("/gold"), 0U);
 }
 
 // Each call goes through its upstream's own breaker: five failures, and the section fails without a call.

@@ -1,20 +1,14 @@
 #include "weir/gateway/page_inputs.h"
 
 #include <algorithm>
-#include <array>
 
-#include "weir/base/base64.h"
 #include "weir/base/strings.h"
-#include "weir/bff/json.h"
 #include "weir/gateway/identity.h"
 #include "weir/gateway/plan.h"
 #include "weir/http/uri.h"
 
 namespace weir::gateway {
 namespace {
-
-// Whose name is configured; until then the contract's own.
-constexpr std::string_view kPassport = "X-Passport";
 
 // One member off the front of an RFC 9651 dictionary that weir itself wrote: key, and its bare item as it stands.
 bool next_member(std::string_view& rest, std::string_view& key, std::string_view& item) {
@@ -119,17 +113,9 @@ std::string_view PageInputs::identity(std::string_view field) const {
 }
 
 std::optional<std::string_view> PageInputs::passport_member(std::string_view name) const {
-  // What the passport stage knows, whatever the header is called and however it is encoded.
-  if (exchange_.identity != nullptr) {
-    const std::string_view known = passport_text(exchange_, name);
-    return known.empty() ? std::nullopt : std::optional(known);
-  }
-  if (!passport_) passport_ = base::base64_decode(identity(kPassport)).value_or(std::string());
-  const std::array<std::string, 1> step{std::string(name)};
-  const std::optional<std::string_view> value = bff::find_json(*passport_, step);
-  std::string text;
-  if (!value || !bff::append_json_scalar(*value, text)) return std::nullopt;
-  return exchange_.arena.keep(text);
+  const std::string_view text = passport_text(exchange_, name);
+  if (text.empty()) return std::nullopt;
+  return text;
 }
 
 std::optional<std::string_view> PageInputs::dictionary_value(std::string_view field,

@@ -1,8 +1,8 @@
 // The values of a page's templates and conditions, taken from the exchange: path and query, headers, and what the stages
 // before have said about the caller.
 //
-// Passport members come from the X-Passport field itself, variants and flags from X-Experiments and X-Flags: a section
-// sees exactly what its service is told. Everything is decoded when it is first asked for; texts live in the exchange's
+// Passport members are those that upstreams are told, variants and flags come from X-Experiments and X-Flags themselves:
+// a section sees exactly what its service is told. Everything is decoded when it is first asked for; texts live in the exchange's
 // arena. One exchange, one thread.
 #ifndef WEIR_GATEWAY_PAGE_INPUTS_H_
 #define WEIR_GATEWAY_PAGE_INPUTS_H_
@@ -33,7 +33,6 @@ class PageInputs final : public bff::Inputs {
   std::string_view identity(std::string_view field) const;
 
   Exchange& exchange_;
-  mutable std::optional<std::string> passport_;  // JSON; empty when there is none
   mutable std::optional<std::string_view> subject_;
 };
 
