@@ -15,7 +15,12 @@ file(WRITE ${WORK}/readme.yaml "${text}")
 
 file(GLOB examples ${ROOT}/examples/*/*.yaml)
 foreach(file IN LISTS examples ITEMS ${WORK}/readme.yaml)
-  execute_process(COMMAND ${WEIR} check ${file} RESULT_VARIABLE result OUTPUT_VARIABLE text ERROR_VARIABLE text)
+  # A file of experiments is named by the configuration beside it, and has a check of its own.
+  set(check check)
+  if(file MATCHES "experiments\\.yaml$")
+    set(check experiment lint)
+  endif()
+  execute_process(COMMAND ${WEIR} ${check} ${file} RESULT_VARIABLE result OUTPUT_VARIABLE text ERROR_VARIABLE text)
   if(NOT result EQUAL 0)
     message(FATAL_ERROR "${file} (${result}):\n${text}")
   endif()

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,6 +18,10 @@
 #include "weir/base/ip.h"
 #include "weir/bff/plan.h"
 #include "weir/config/auth.h"
+
+namespace weir::experiment {
+class Snapshot;
+}
 
 namespace weir::config {
 
@@ -233,6 +238,46 @@ struct HeaderEdit {
   std::vector<std::string> remove;
 };
 
+// Where an attribute of experiments comes from.
+struct AttributeSource {
+  enum class Kind : std::uint8_t { passport, header, cookie, query, client_ip, method, path, host };
+  std::string attribute;
+  Kind kind = Kind::passport;
+  std::string name;  // of the member, header, cookie or parameter
+};
+
+struct Experiments {
+  enum class Anonymous : std::uint8_t { cookie, address, off };
+
+  std::string file;
+  std::vector<AttributeSource> attributes;
+  Anonymous anonymous = Anonymous::cookie;
+  std::string cookie = "weir_unit";
+  std::string secret;             // "": one is made at every start
+  std::string exposures = "off";  // "off", "stdout" or a path
+  // The file as it was when the configuration was read; later versions of it come by load_experiments().
+  std::shared_ptr<const experiment::Snapshot> snapshot;
+  Position at;
+};
+
+// What the variant of an experiment changes on a route.
+struct VariantEffect {
+  std::string experiment;
+  std::string variant;
+  std::optional<std::string> upstream;
+  HeaderEdit request_headers;
+  HeaderEdit response_headers;  // its `remove` stays empty
+};
+
+struct Cors {
+  std::vector<std::string> origins;  // "*", "https://app.example", "https://*.example"
+  std::vector<std::string> methods{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
+  std::optional<std::vector<std::string>> headers;  // none: whatever a preflight asks for
+  std::vector<std::string> expose;
+  bool credentials = false;
+  Duration max_age = std::chrono::minutes{10};
+};
+
 struct Route {
   enum class LoadShed : std::uint8_t { process, own, off };
 
@@ -254,9 +299,14 @@ struct Route {
   RouteAuth auth;
   bool forward_token = false;  // the credential goes on to the upstream
   RouteIdempotency idempotency;
-  std::optional<std::string> upstream;  // exactly one of upstream, respond and bff
+  std::vector<std::string> experiments;  // keys
+  std::vector<VariantEffect> variants;   // of experiments in the list above
+  std::vector<std::string> flags;        // keys
+  std::optional<Cors> cors;
+  std::optional<std::string> upstream;  // exactly one of upstream, respond, bff and serve
   std::optional<Respond> respond;
   std::optional<bff::PageSpec> bff;  // compiles
+  std::string serve;  // "", or "experiments"
   Position at;
 };
 
@@ -293,6 +343,7 @@ struct Config {
   Passport passport;
   ProxyState proxy_state;
   Idempotency idempotency;
+  std::optional<Experiments> experiments;
   std::vector<Route> routes;  // first match wins
 
   // Free text that came from `env:` or `file:` (tokens, header values, bodies): to_json() writes *** in its

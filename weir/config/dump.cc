@@ -380,8 +380,77 @@ void tracing(JsonWriter& json, const Tracing& tracing) {
   json.close('}');
 }
 
+std::string_view source_prefix(AttributeSource::Kind kind) {
+  using Kind = AttributeSource::Kind;
+  switch (kind) {
+    case Kind::passport:
+      return "passport.";
+    case Kind::header:
+      return "header:";
+    case Kind::cookie:
+      return "cookie:";
+    case Kind::query:
+      return "query:";
+    case Kind::client_ip:
+      return "client_ip";
+    case Kind::method:
+      return "method";
+    case Kind::path:
+      return "path";
+    case Kind::host:
+      return "host";
+  }
+  return {};
+}
+
+void experiments(JsonWriter& json, const Experiments& from) {
+  static constexpr std::string_view kAnonymous[] = {"cookie", "address", "off"};
+  json.key("experiments").open('{').member("file", from.file);
+  json.key("attributes").open('{');
+  for (const AttributeSource& source : from.attributes)
+    json.member(source.attribute, std::string(source_prefix(source.kind)) + source.name);
+  json.close('}');
+  json.member("anonymous", kAnonymous[static_cast<std::size_t>(from.anonymous)]);
+  json.member("cookie", from.cookie);
+  if (!from.secret.empty()) json.member("secret", "***");
+  json.member("exposures", from.exposures).close('}');
+}
+
+void variants(JsonWriter& json, const Secrets& secrets, const Route& route) {
+  json.key("variants").open('{');
+  for (const VariantEffect& first : route.variants) {
+    // Grouped by experiment: the first of each opens its map.
+    if (&first != &route.variants.front() && (&first - 1)->experiment == first.experiment) continue;
+    json.key(first.experiment).open('{');
+    for (const VariantEffect& effect : route.variants) {
+      if (effect.experiment != first.experiment) continue;
+      json.key(effect.variant).open('{');
+      if (effect.upstream) json.member("upstream", *effect.upstream);
+      json.key("headers").open('{');
+      edit(json, secrets, "request", effect.request_headers);
+      json.key("response").open('{');
+      fields(json, secrets, "set", effect.response_headers.set);
+      json.close('}').close('}').close('}');
+    }
+    json.close('}');
+  }
+  json.close('}');
+}
+
+void cors(JsonWriter& json, const Cors& from) {
+  json.key("cors").open('{');
+  strings(json, "origins", from.origins);
+  strings(json, "methods", from.methods);
+  if (from.headers) strings(json, "headers", *from.headers);
+  strings(json, "expose", from.expose);
+  json.member("credentials", from.credentials);
+  duration(json, "max_age", from.max_age);
+  json.close('}');
+}
+
 void target(JsonWriter& json, const Secrets& secrets, const Route& route) {
   if (route.bff) page(json, *route.bff);
+  if (!route.serve.empty()) json.member("serve", route.serve);
   if (route.upstream) json.member("upstream", *route.upstream);
   if (!route.respond) return;
   json.key("respond").open('{').member("status", route.respond->status);
@@ -531,6 +600,10 @@ void route(JsonWriter& json, const Secrets& secrets, const Route& route) {
   if (!route.rewrite.empty()) json.member("rewrite", route.rewrite);
   json.member("allow_encoded_slash", route.allow_encoded_slash);
   route_auth(json, route);
+  strings(json, "experiments", route.experiments);
+  if (!route.variants.empty()) variants(json, secrets, route);
+  strings(json, "flags", route.flags);
+  if (route.cors) cors(json, *route.cors);
   target(json, secrets, route);
   json.close('}');
 }
@@ -582,6 +655,7 @@ std::string to_json(const Config& config) {
   sharing(json, config);
   json.key("load_shed").open('{').member("max_in_flight", config.max_in_flight).close('}');
   auth(json, config);
+  if (config.experiments) experiments(json, *config.experiments);
   json.key("routes").open('[');
   for (const Route& each : config.routes) route(json, config.secrets, each);
   json.close(']').close('}');

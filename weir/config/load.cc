@@ -43,7 +43,7 @@ class Loader {
     config.files = files_;
     if (!unread_) {  // else every name that the unread file declares would be called missing
       check_required(merged_, "", Position{0, 1, 1}, report_);
-      const ReadContext context{config, report_, environment_};
+      const ReadContext context{config, report_, environment_, files_};
       read_server(merged_, context);
       read_tracing(merged_, context);
       read_upstreams(merged_, context);
@@ -51,6 +51,7 @@ class Loader {
       read_rate_limit_headers(merged_, context);
       read_redis(merged_, context);
       read_auth(merged_, context);
+      read_experiments(merged_, context);
       read_routes(merged_, context);
     }
     return finish(std::move(config));

@@ -11,6 +11,7 @@
 #define WEIR_CONFIG_LOAD_H_
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,6 +39,15 @@ Environment system_environment();
 LoadResult load_file(const std::string& path, const Environment& environment);
 // As if a file called `name` held `text`.
 LoadResult load_text(const std::string& name, std::string_view text, const Environment& environment);
+
+// The file of experiments alone: weir's own form in YAML, or a GrowthBook payload in JSON.
+struct ExperimentsResult {
+  std::shared_ptr<const experiment::Snapshot> snapshot;  // null when any diagnostic is an error
+  std::vector<Diagnostic> diagnostics;
+  std::vector<std::string> files;
+};
+ExperimentsResult load_experiments(const std::string& path, const Environment& environment);
+ExperimentsResult load_experiments_text(const std::string& name, std::string_view text);
 
 }  // namespace weir::config
 

@@ -10,6 +10,7 @@
 #include "weir/base/strings.h"
 #include "weir/config/internal/hidden.h"
 #include "weir/config/internal/readers.h"
+#include "weir/experiment/snapshot.h"
 
 namespace weir::config::internal {
 namespace {
@@ -20,7 +21,8 @@ class RouteReader {
       : context_(context),
         defaults_(sound(root, "defaults")),
         limits_(root.find("rate_limits")),
-        upstreams_(root.find("upstreams")) {}
+        upstreams_(root.find("upstreams")),
+        root_experiments_(root.find("experiments")) {}
 
   void read_all(const Value& list) {
     for (const RateLimit& limit : context_.config.rate_limits) limits_by_name_.emplace(limit.name, &limit);
@@ -72,6 +74,8 @@ class RouteReader {
       route.allow_encoded_slash = slash->number != 0;
     read_identity(map, route);
     read_target(map, route);
+    read_experiments_of(map, route);
+    read_cors(effective(map, "cors"), route);
     return route;
   }
 
@@ -263,6 +267,124 @@ class RouteReader {
       route.bff = read_bff(*first, context_, check);
       refuse_beside(map, "bff", {"strip_prefix", "rewrite"});
     }
+    if (first_name == "serve") {
+      route.serve = first->text;
+      if (root_experiments_ == nullptr)
+        context_.report.error(first->at, "`serve: experiments` needs `experiments` at the top of the file");
+    }
+  }
+
+  // The keys of a list; each must be in the experiments' file, once.
+  void read_keys(const Value* list, bool experiments, std::vector<std::string>& target) {
+    if (list == nullptr) return;
+    for (const Value& key : list->items) {
+      if (std::find(target.begin(), target.end(), key.text) != target.end()) {
+        context_.report.error(key.at, shown(key) + " is twice in this list");
+        continue;
+      }
+      target.push_back(key.text);
+      if (root_experiments_ == nullptr)
+        context_.report.error(key.at,
+                              "no experiments are given: `experiments: {file: ..}` at the top of the file");
+      else
+        check_experiment_key(key, experiments);
+    }
+  }
+
+  void check_experiment_key(const Value& key, bool experiment) {
+    const experiment::Snapshot* snapshot = snapshot_of();
+    if (snapshot == nullptr) return;  // reported
+    const experiment::EntryId id = snapshot->find(key.text);
+    const bool native = snapshot->payload() == nullptr;
+    if (id && (!native || snapshot->is_experiment(id) == experiment)) return;
+    std::vector<std::string_view> names;
+    for (std::uint32_t i = 0; i < snapshot->size(); ++i) names.push_back(snapshot->key({i}));
+    const std::string what = experiment ? "experiment" : "flag";
+    context_.report.error(
+        key.at,
+        id ? shown(key) + (experiment ? " is a flag, no experiment" : " is an experiment, no flag")
+           : "no " + what + " is called " + shown(key),
+        id ? "" : did_you_mean(key.text, names));
+  }
+
+  const experiment::Snapshot* snapshot_of() const {
+    return context_.config.experiments ? context_.config.experiments->snapshot.get() : nullptr;
+  }
+
+  void read_experiments_of(const Value& map, Route& route) {
+    read_keys(effective(map, "experiments"), true, route.experiments);
+    read_keys(effective(map, "flags"), false, route.flags);
+    const Value* variants = sound(map, "variants");
+    if (variants == nullptr) return;
+    for (const auto& [key, by_variant] : variants->entries) {
+      if (by_variant.form == 0) continue;
+      if (std::find(route.experiments.begin(), route.experiments.end(), key) == route.experiments.end()) {
+        context_.report.error(by_variant.key_at, quote(key) + " is not among the route's `experiments`");
+        continue;
+      }
+      for (const auto& [variant, effect] : by_variant.entries)
+        if (effect.form != 0) read_variant(key, variant, effect, route);
+    }
+  }
+
+  void read_variant(const std::string& key, const std::string& variant, const Value& map, Route& route) {
+    if (const experiment::Snapshot* snapshot = snapshot_of();
+        snapshot != nullptr && snapshot->payload() == nullptr) {
+      const std::vector<std::string_view> names = snapshot->variants(snapshot->find(key));
+      if (!names.empty() && std::find(names.begin(), names.end(), variant) == names.end())
+        context_.report.error(map.key_at, quote(key) + " has no variant " + quote(variant),
+                              did_you_mean(variant, names));
+    }
+    VariantEffect& effect = route.variants.emplace_back();
+    effect.experiment = key;
+    effect.variant = variant;
+    if (const Value* upstream = sound(map, "upstream")) {
+      effect.upstream = upstream->text;
+      check_reference(upstreams_, *upstream, "upstream");
+      if (!route.upstream)
+        context_.report.error(upstream->key_at, "a variant chooses an upstream only where the route has one");
+    }
+    check_edits(sound(map, "headers"));
+    if (const Value* headers = sound(map, "headers")) {
+      copy_edit(sound(*headers, "request"), effect.request_headers);
+      copy_edit(sound(*headers, "response"), effect.response_headers);
+    }
+  }
+
+  static void copy_texts(const Value* list, std::vector<std::string>& target) {
+    if (list == nullptr) return;
+    target.clear();
+    for (const Value& item : list->items) target.push_back(item.text);
+  }
+
+  // An origin is scheme://host[:port] in lower case, with nothing behind it (RFC 6454 6.2).
+  static bool is_origin(std::string_view text) {
+    if (text == "*" || text == "null") return text == "*";
+    const std::size_t scheme = text.find("://");
+    if (scheme == std::string_view::npos || scheme == 0) return false;
+    const std::string_view host = text.substr(scheme + 3);
+    const std::string_view rest = host.starts_with("*.") ? host.substr(2) : host;
+    return !rest.empty() && rest.find_first_of("/*?#@ ") == std::string_view::npos &&
+           base::to_lower(text) == text;
+  }
+
+  void read_cors(const Value* map, Route& route) {
+    if (map == nullptr || map->is(kOff)) return;
+    Cors& cors = route.cors.emplace();
+    if (const Value* origins = sound(*map, "origins"))
+      for (const Value& origin : origins->items) {
+        if (!is_origin(origin.text))
+          context_.report.error(origin.at, shown(origin) + " is no origin such as https://app.example");
+        cors.origins.push_back(origin.text);
+      }
+    copy_texts(sound(*map, "methods"), cors.methods);
+    if (const Value* headers = sound(*map, "headers")) copy_texts(headers, cors.headers.emplace());
+    copy_texts(sound(*map, "expose"), cors.expose);
+    internal::read(*map, "credentials", cors.credentials);
+    internal::read(*map, "max_age", cors.max_age);
+    if (cors.credentials && std::find(cors.origins.begin(), cors.origins.end(), "*") != cors.origins.end())
+      context_.report.error(
+          map->key_at, "`credentials: true` needs named origins: `*` would let any page act for the user");
   }
 
   void read_upstream_name(const Value& value, Route& route) {
@@ -370,6 +492,7 @@ class RouteReader {
   const Value* defaults_;
   Declared limits_;
   Declared upstreams_;
+  const Value* root_experiments_;
   std::unordered_map<std::string_view, const RateLimit*> limits_by_name_;
   HiddenRoutes seen_;
   std::unordered_map<std::string, Position> names_;

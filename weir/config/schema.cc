@@ -101,7 +101,7 @@ class SchemaWriter {
   // Exactly one of the keys that say what answers.
   void one_target() {
     json_.key("oneOf").open('[');
-    for (const char* name : {"upstream", "respond", "bff"})
+    for (const char* name : {"upstream", "respond", "bff", "serve"})
       json_.open('{').key("required").open('[').text(name).close(']').close('}');
     json_.close(']');
   }

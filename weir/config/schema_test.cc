@@ -63,6 +63,14 @@ std::optional<Frame> frame_of(std::string_view parent) {
       {"rate_limits.*", {"listen: :0\nrate_limits: {l: {key: global, limit: 1, window: 1s, ", "}}\n"}},
       {"rate_limit_headers", {"listen: :0\nrate_limit_headers: {", "}\n"}},
       {"redis", {"listen: :0\nredis: {url: \"redis://h\", ", "}\n"}},
+      {"experiments", {"listen: :0\nexperiments: {file: experiments.yaml, ", "}\n"}},
+      {"routes[].cors", {route + "upstream: u, cors: {origins: [\"https://a.example\"], ", "}}]\n"}},
+      {"routes[].variants.*.*.headers.request",
+       {"listen: :0\nexperiments: {file: experiments.yaml}\nupstreams: {u: {endpoints: [http://h]}}\nroutes: "
+        "[{path: /a/*, upstream: u, experiments: [checkout_button], variants: {checkout_button: {control: "
+        "{headers: "
+        "{request: {",
+        "}}}}}}]\n"}},
       {"load_shed", {"listen: :0\nload_shed: {", "}\n"}},
       {"auth", {auth + "}], ", "}\n"}},
       {"auth.providers[]", {auth + ", ", "}]}\n"}},

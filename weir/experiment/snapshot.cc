@@ -348,6 +348,27 @@ Explanation Snapshot::explain(std::string_view name, const Context& context) con
   return explanation;
 }
 
+std::string_view Snapshot::unit_of(EntryId id, const Context& context,
+                                   std::array<char, 24>& digits) const noexcept {
+  std::uint16_t slot = compiled_->targeting_key;
+  if (id.index < compiled_->entries.size() && !compiled_->entries[id.index].rules.empty())
+    slot = compiled_->entries[id.index].rules.front().unit;
+  if (context.attribute(slot).kind == Attribute::Kind::missing) slot = compiled_->targeting_key;
+  internal::Unit unit;
+  unit.read(context.attribute(slot));
+  if (unit.state != internal::Unit::State::there) return {};
+  if (context.attribute(slot).kind == Attribute::Kind::text) return unit.text;
+  digits = unit.digits;
+  return {digits.data(), unit.text.size()};
+}
+
+bool Snapshot::scheduled() const noexcept {
+  for (const internal::Entry& entry : compiled_->entries)
+    for (const internal::Rule& rule : entry.rules)
+      if (rule.start_ms != INT64_MIN || rule.end_ms != INT64_MAX) return true;
+  return false;
+}
+
 double Snapshot::expected_share(EntryId id, std::string_view variant) const noexcept {
   if (id.index >= compiled_->entries.size() || compiled_->entries[id.index].rules.empty()) return 0;
   const internal::Rule& rule = compiled_->entries[id.index].rules.front();

@@ -16,6 +16,7 @@
 #ifndef WEIR_EXPERIMENT_SNAPSHOT_H_
 #define WEIR_EXPERIMENT_SNAPSHOT_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -102,12 +103,17 @@ class Snapshot {
   Decision evaluate(EntryId id, const Context& context) const;
   Decision evaluate(std::string_view key, const Context& context) const;
   Explanation explain(std::string_view key, const Context& context) const;
+  // The unit that the entry's first rule hashes, as it was decided for; "" when there is none. A number is
+  // written into `digits`.
+  std::string_view unit_of(EntryId id, const Context& context, std::array<char, 24>& digits) const noexcept;
   // 1 for each experiment with a split: the share of the weights that `variant` has, 0 when unknown.
   double expected_share(EntryId id, std::string_view variant) const noexcept;
 
   const AttributeTable& attributes() const noexcept;
   const GrowthBook* payload() const noexcept;
   const Definitions& definitions() const noexcept;
+  // Some rule begins or ends: decisions of one context may change by themselves.
+  bool scheduled() const noexcept;
 
  private:
   friend std::shared_ptr<const Snapshot> compile(Definitions definitions, Issues& issues);

@@ -168,6 +168,7 @@ Result<Value> parse_guarded(std::string_view text, const JsonLimits& limits) {
 Result<Value> parse_json(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.bytes)
     return Error(ErrorCode::too_large, "JSON of more than " + std::to_string(limits.bytes) + " bytes");
+  if (text.empty()) return Error(ErrorCode::malformed, "no JSON at all");
   try {
     return parse_guarded(text, limits);
   } catch (const std::exception& exception) {

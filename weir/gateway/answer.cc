@@ -8,6 +8,10 @@
 namespace weir::gateway {
 namespace {
 
+// Fields of which an answer may hold several: weir's own stand beside the upstream's. RFC 6265 4.1, RFC 9110
+// 12.5.5.
+bool stands_beside(http::Name name) { return name == http::Name::set_cookie || name == http::Name::vary; }
+
 bool same_name(const http::Field& a, const http::Field& b) {
   if (a.id != http::Name::other || b.id != http::Name::other) return a.id == b.id;
   return base::iequals(a.name, b.name);
@@ -23,12 +27,14 @@ void finish_answer_head(Exchange& exchange, AnswerHead& head) {
     for (Stage* stage : exchange.route->answer_watchers) stage->answered(exchange, head);
   const auto& added = exchange.answer_fields();
   const bool collides = std::any_of(added.begin(), added.end(), [&](const http::Field& ours) {
+    if (stands_beside(ours.id)) return false;
     return ours.id != http::Name::other ? head.fields.has(ours.id) : head.fields.find(ours.name) != nullptr;
   });
   if (collides) {
     head.fields.remove_if([&](const http::Field& field) {
-      return std::any_of(added.begin(), added.end(),
-                         [&](const http::Field& ours) { return same_name(field, ours); });
+      return std::any_of(added.begin(), added.end(), [&](const http::Field& ours) {
+        return !stands_beside(ours.id) && same_name(field, ours);
+      });
     });
   }
   for (const http::Field& field : added) head.fields.add(field);

@@ -72,6 +72,8 @@ void Exchange::end() noexcept {
   record = Record{};
   tracing.clear();
   stages_entered = 0;
+  decisions = nullptr;
+  chosen_upstream.reset();
   downstream = nullptr;
   waiter = nullptr;
 }

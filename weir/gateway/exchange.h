@@ -1,9 +1,9 @@
 // Exchange: one request on its way through weir, and what is decided about it.
 //
-// It belongs to the stream it came on (a connection of HTTP/1, later a stream of HTTP/2), is used by one worker's
-// thread and never shared. Stages read the request, edit what goes to the upstream and to the client, and keep what
-// they hold in slots. It is reused: begin() makes it new without giving up its memory, so that a request allocates
-// nothing once the worker is warm.
+// It belongs to the stream it came on (a connection of HTTP/1, later a stream of HTTP/2), is used by one
+// worker's thread and never shared. Stages read the request, edit what goes to the upstream and to the
+// client, and keep what they hold in slots. It is reused: begin() makes it new without giving up its memory,
+// so that a request allocates nothing once the worker is warm.
 #ifndef WEIR_GATEWAY_EXCHANGE_H_
 #define WEIR_GATEWAY_EXCHANGE_H_
 
@@ -34,6 +34,7 @@
 namespace weir::gateway {
 
 struct Route;
+struct HeldDecisions;  // stages/experiment.h
 
 // A place in every exchange for one value of type T (at most 64 bytes), given out when the plan is built.
 template <class T>
@@ -44,7 +45,8 @@ struct Slot {
 inline constexpr std::size_t kSlots = 16;
 inline constexpr std::size_t kSlotBytes = 64;
 
-// Copies of short texts that live as long as the exchange. Bump allocation in blocks that are kept between exchanges.
+// Copies of short texts that live as long as the exchange. Bump allocation in blocks that are kept between
+// exchanges.
 class TextArena {
  public:
   std::string_view keep(std::string_view text);
@@ -57,6 +59,12 @@ class TextArena {
       return place;
     }
     return allocate_slow(bytes);
+  }
+  // The same, aligned for any object.
+  void* allocate_aligned(std::size_t bytes) {
+    constexpr std::size_t kAlign = alignof(std::max_align_t);
+    char* place = allocate(bytes + kAlign - 1);
+    return place + (kAlign - reinterpret_cast<std::uintptr_t>(place) % kAlign) % kAlign;
   }
   void clear() noexcept;
 
@@ -170,11 +178,13 @@ class Exchange {
   std::string body;
 
   // --- edits ---
-  // Replaces or adds a field of the request as the upstream will see it. Both texts must outlive the exchange.
+  // Replaces or adds a field of the request as the upstream will see it. Both texts must outlive the
+  // exchange.
   void set_request_field(http::Name id_of_name, std::string_view name, std::string_view value);
-  // What weir tells upstreams about the caller (passport, proxy state, experiments, flags); replaces an earlier one of
-  // that name. The one place for such fields: proxied requests and the calls of a page both take them from
-  // identity_fields(), and an upstream that is `external` gets none. Both texts must outlive the exchange.
+  // What weir tells upstreams about the caller (passport, proxy state, experiments, flags); replaces an
+  // earlier one of that name. The one place for such fields: proxied requests and the calls of a page both
+  // take them from identity_fields(), and an upstream that is `external` gets none. Both texts must outlive
+  // the exchange.
   void set_identity_field(std::string_view name, std::string_view value);
   const std::vector<http::Field>& identity_fields() const noexcept { return identity_fields_; }
   // Fields that weir puts on the answer, whoever gives it; they replace the upstream's of the same name.
@@ -182,11 +192,17 @@ class Exchange {
                         http::Name id_of_name = http::Name::other);
   const std::vector<http::Field>& answer_fields() const noexcept { return answer_fields_; }
 
+  // --- experiments ---
+  // What the experiment stage decided; null on routes without one. Good until the exchange ends.
+  const HeldDecisions* decisions = nullptr;
+  // The upstream that a variant chose in place of the route's; index in the plan.
+  std::optional<std::uint32_t> chosen_upstream;
+
   AnswerHead answer;  // scratch for the terminal that builds the head: keeps its capacity between exchanges
 
   // --- weir's own answer ---
-  // Refuses with a problem; `detail` must outlive the exchange (static, or arena.keep()). Returns Verdict::refuse's
-  // meaning to the caller through the record. `status` 0 takes the problem's own.
+  // Refuses with a problem; `detail` must outlive the exchange (static, or arena.keep()). Returns
+  // Verdict::refuse's meaning to the caller through the record. `status` 0 takes the problem's own.
   void refuse(std::string_view stage, Problem problem, std::string_view detail = {}, int status = 0);
   // Retry-After in whole seconds, rounded up, at least 1.
   void set_retry_after(Duration wait);
@@ -222,8 +238,8 @@ class Exchange {
 
   TextArena arena;
   Record record;
-  // Called by the terminal when the upstream's answer is complete or abandoned: stages give their places back.
-  // Idempotent; the pipeline calls it at the latest before settling.
+  // Called by the terminal when the upstream's answer is complete or abandoned: stages give their places
+  // back. Idempotent; the pipeline calls it at the latest before settling.
   void release_stages() noexcept;
 
   // Set by the pipeline: how many of the route's stages were entered.

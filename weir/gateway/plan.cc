@@ -7,6 +7,8 @@
 
 #include "weir/gateway/stages/access.h"
 #include "weir/gateway/stages/idempotency.h"
+#include "weir/gateway/stages/cors.h"
+#include "weir/gateway/stages/experiment.h"
 #include "weir/gateway/stages/load_shed.h"
 #include "weir/gateway/stages/passport.h"
 #include "weir/gateway/stages/ratelimit.h"
@@ -15,6 +17,7 @@
 #include "weir/gateway/stages/trace.h"
 #include "weir/gateway/terminals/bff.h"
 #include "weir/gateway/terminals/keyed.h"
+#include "weir/gateway/terminals/experiments.h"
 #include "weir/gateway/terminals/proxy.h"
 #include "weir/gateway/terminals/respond.h"
 
@@ -52,6 +55,7 @@ class Builder {
     Result<std::shared_ptr<const AuthPlan>> auth = state_.auth.build(plan_->config);
     if (!auth) return auth.error();
     plan_->auth = *auth;
+    add_experiments();
     process_shedder_ = state_.shedder(std::string(kProcessShedder), plan_->config.max_in_flight);
     set_limit_when_published(process_shedder_, plan_->config.max_in_flight);
     for (const config::Route& route : plan_->config.routes) {
@@ -281,6 +285,39 @@ class Builder {
     return {};
   }
 
+  // The snapshot and the log are the process's: they change with the plan, and the snapshot with its file as
+  // well.
+  void add_experiments() {
+    if (!plan_->config.experiments) return;
+    const config::Experiments& from = *plan_->config.experiments;
+    plan_->on_publish.push_back(
+        [state = state_.experiments(), snapshot = from.snapshot, target = from.exposures](TimePoint) {
+          if (snapshot != nullptr) state->engine().swap(snapshot);
+          state->log().set_target(target);
+        });
+  }
+
+  std::unique_ptr<Stage> experiment_stage(const config::Route& from) {
+    const config::Experiments& all = *plan_->config.experiments;
+    ExperimentStage::Options options;
+    options.state = state_.experiments();
+    options.experiments = from.experiments;
+    options.flags = from.flags;
+    options.attributes = all.attributes;
+    options.anonymous = all.anonymous;
+    options.cookie = all.cookie;
+    options.secret = all.secret.empty() ? options.state->random_secret() : all.secret;
+    for (const config::VariantEffect& effect : from.variants) {
+      ExperimentStage::Effect& made = options.effects.emplace_back();
+      made.experiment = effect.experiment;
+      made.variant = effect.variant;
+      if (effect.upstream) made.upstream = upstream_index_.at(*effect.upstream);
+      made.request = effect.request_headers;
+      made.response = effect.response_headers;
+    }
+    return std::make_unique<ExperimentStage>(std::move(options), metrics_.shards(), slot<HeldDecisions>());
+  }
+
   void set_limit_when_published(std::shared_ptr<resilience::LoadShedder> shedder, std::uint32_t limit) {
     plan_->on_publish.push_back(
         [shedder = std::move(shedder), limit](TimePoint) { shedder->set_limit(limit); });
@@ -306,6 +343,8 @@ class Builder {
                               Problem::deadline_exceeded, Problem::overloaded, Problem::bad_request}));
     else if (from.bff)
       route.terminal = bff_terminal(route);
+    else if (!from.serve.empty())
+      route.terminal = std::make_unique<ExperimentsTerminal>(state_.experiments());
     else
       route.terminal = std::make_unique<RespondTerminal>(*from.respond);
     if (keyed_.index != 0xff)
@@ -337,17 +376,22 @@ class Builder {
     add(route, std::make_unique<TraceStage>());  // first: even a refused request has an id
     add(route,
         std::make_unique<SanitizeStage>(plan_->owned_names));  // strangers may not speak in weir's name
+    if (from.cors) add(route, std::make_unique<CorsStage>(*from.cors));  // a page may read refusals, too
     if (!from.allow.empty() || !from.deny.empty())
       add(route, std::make_unique<AccessStage>(from.allow, from.deny));  // who may not come at all
     RateLimitStage* first = nullptr;
     if (auto limits = limits_of(from, false); !limits.empty())  // cheapest refusal of those who may
       add(route, make_rate_limit(route, std::move(limits), &first, nullptr));
+    if (from.cors) add(route, std::make_unique<PreflightStage>(*from.cors));  // nothing behind it counts
     if (from.auth.require != config::Require::off && plan_->auth != nullptr)
       add_passport(route);  // from here on it is known who asks
     if (auto limits = limits_of(from, true); !limits.empty()) {
       RateLimitStage* later = nullptr;
       add(route, make_rate_limit(route, std::move(limits), &later, first));
     }
+    if (plan_->config.experiments && (!from.experiments.empty() || !from.flags.empty()))
+      add(route, experiment_stage(from));  // knows who asks; a cache varies on what it decides
+    if (!from.serve.empty()) add(route, std::make_unique<ReadBodyStage>(ExperimentsTerminal::kBodyMax));
     if (from.upstream || from.bff) {
       const bool keyed = from.idempotency.require != config::Require::off;
       // A slow upload must hold no place; and whether two bodies are the same is known at their end.
@@ -472,8 +516,8 @@ class Builder {
   void add(Route& route, std::unique_ptr<Stage> stage) {
     const std::string_view name = stage->name();
     StageCounters made = counters(route, name, stage->refusals());
-    // Two stages under one name are one decision to whoever reads the metrics: it passes once. And one place for those
-    // who want to stand behind it: the first.
+    // Two stages under one name are one decision to whoever reads the metrics: it passes once. And one place
+    // for those who want to stand behind it: the first.
     const bool known = std::any_of(route.stages.begin(), route.stages.end(),
                                    [&](const auto& earlier) { return earlier->name() == name; });
     if (known) made.pass = {};
@@ -494,6 +538,8 @@ class Builder {
   StageCounters counters(const Route& route, std::string_view stage, std::span<const Problem> refusals) {
     StageCounters made;
     made.pass = metrics_.counter(decisions_, {route.options.name, stage, "pass", "-"});
+    if (stage == "cors")
+      made.answer = metrics_.counter(decisions_, {route.options.name, stage, "answer", "-"});
     for (const Problem problem : refusals)
       made.refusals.emplace_back(problem, metrics_.counter(decisions_, {route.options.name, stage, "refuse",
                                                                         describe(problem).name}));

@@ -34,7 +34,7 @@ RouteTable::RouteTable(RouteTable&&) noexcept = default;
 RouteTable& RouteTable::operator=(RouteTable&&) noexcept = default;
 
 void RouteTable::add(std::uint32_t index, const config::Route& route) {
-  Entry entry{index, route.host, route.methods};
+  Entry entry{index, route.host, route.methods, route.cors.has_value()};
   uses_hosts_ |= !route.host.empty();
   Node* node = root_.get();
   std::string_view rest = route.path;
@@ -76,15 +76,15 @@ void RouteTable::walk(const Node& node, std::string_view rest, bool at_root, Vis
   if (node.any != nullptr && !segment.empty()) walk(*node.any, after, false, visit);
 }
 
-RouteTable::Match RouteTable::find(std::string_view host, std::string_view path,
-                                   std::string_view method) const {
+RouteTable::Match RouteTable::find(std::string_view host, std::string_view path, std::string_view method,
+                                   bool preflight) const {
   Match match;
   bool path_known = false;
   auto visit = [&](const std::vector<Entry>& entries, std::string_view wildcard) {
     for (const Entry& entry : entries) {  // ascending: stop at the first that matches
       if (!host_matches(entry.host, host)) continue;
       path_known = true;
-      if (!method_matches(entry.methods, method)) continue;
+      if (!method_matches(entry.methods, method) && !(preflight && entry.cors)) continue;
       if (match.outcome != Outcome::found || entry.index < match.route)
         match.outcome = Outcome::found, match.route = entry.index, match.wildcard = wildcard;
       return;

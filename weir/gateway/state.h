@@ -1,7 +1,7 @@
 // State: what lives longer than a plan. Limiters, semaphores and breakers by name.
 //
-// A plan holds what it uses; State only knows where to find it, so state that no plan names any more goes away with
-// the last plan that did. Thread-safe.
+// A plan holds what it uses; State only knows where to find it, so state that no plan names any more goes
+// away with the last plan that did. Thread-safe.
 #ifndef WEIR_GATEWAY_STATE_H_
 #define WEIR_GATEWAY_STATE_H_
 
@@ -17,6 +17,7 @@
 #include "weir/bff/section.h"
 #include "weir/gateway/auth.h"
 #include "weir/gateway/shared_limit.h"
+#include "weir/gateway/experiments.h"
 #include "weir/ratelimit/keyed_limiter.h"
 #include "weir/resilience/load_shedder.h"
 #include "weir/store/idempotency_store.h"
@@ -26,12 +27,16 @@ namespace weir::gateway {
 
 class State {
  public:
-  // Keys a limit knows at a time: 64 bytes each when first seen. Above it, unknown keys share a conservative count.
+  // Keys a limit knows at a time: 64 bytes each when first seen. Above it, unknown keys share a conservative
+  // count.
   static constexpr std::uint32_t kKeysPerLimit = 131'072;
 
   // `seed` of fingerprints: random, so that nobody can choose keys that collide.
   explicit State(base::SipKey seed, upstream::SharedUpstream::OnTransition on_transition = {})
-      : auth(seed), seed_(seed), on_transition_(std::move(on_transition)) {}
+      : auth(seed),
+        seed_(seed),
+        on_transition_(std::move(on_transition)),
+        experiments_(std::make_shared<ExperimentState>(seed)) {}
 
   // Keys, revocations and verified tokens.
   AuthState auth;
@@ -53,6 +58,8 @@ class State {
 
   // Sections of pages that are kept; made when first asked for, and it stays.
   std::shared_ptr<bff::SectionCache> section_cache();
+  // Snapshot, exposures and signatures of experiments: one for the process.
+  const std::shared_ptr<ExperimentState>& experiments() const noexcept { return experiments_; }
 
   // Everything alive, by name.
   std::vector<std::pair<std::string, std::shared_ptr<ratelimit::KeyedRateLimiter>>> limiters() const;
@@ -65,6 +72,7 @@ class State {
 
   const base::SipKey seed_;
   const upstream::SharedUpstream::OnTransition on_transition_;
+  const std::shared_ptr<ExperimentState> experiments_;
   mutable std::mutex mutex_;
   const std::shared_ptr<Sharing> sharing_ = std::make_shared<Sharing>();
   std::string records_name_;

@@ -96,9 +96,10 @@ class PlanMaker {
                   [handler = std::move(handler)](const gateway::Exchange&) { return handler(); });
   }
 
-  // For a handler that looks at the request: its path, and its body, which has been read.
-  void add_with_body(std::string method, std::string path, std::string token,
-                     AdminTerminal::Handler handler) {
+  // For a handler that looks at the request: its path, and its body, which has been read. `reads`: a POST that changes
+  // nothing, and as such needs no token.
+  void add_with_body(std::string method, std::string path, std::string token, AdminTerminal::Handler handler,
+                     bool reads = false) {
     gateway::Route& route = plan_->routes.emplace_back();
     route.index = static_cast<std::uint32_t>(plan_->routes.size() - 1);
     route.options.name = method + " " + path;
@@ -112,7 +113,8 @@ class PlanMaker {
       route.stages.push_back(std::make_unique<gateway::ReadBodyStage>(*plan_->config.limits.max_body));
       route.counters.emplace_back();
     }
-    route.terminal = std::make_unique<AdminTerminal>(std::move(handler), guarded_, write, std::move(token));
+    route.terminal =
+        std::make_unique<AdminTerminal>(std::move(handler), guarded_, write && !reads, std::move(token));
   }
 
   std::shared_ptr<const gateway::Plan> finish() { return std::move(plan_); }
@@ -140,6 +142,12 @@ Reply ready(Server& server) {
 Reply reload(Server& server) {
   const Server::Reload result = server.reload();
   return {result.ok ? 200 : 422, json_text(result.ok ? "reloaded" : "refused", result.report)};
+}
+
+Reply explain(Server& server, const gateway::Exchange& request) {
+  std::string out;
+  const bool ok = server.explain_experiments(request.body, request.worker.wall_now(), &out);
+  return ok ? Reply{200, std::move(out)} : Reply{400, json_text("error", out)};
 }
 
 Reply revoke(Server& server, const gateway::Exchange& request) {
@@ -176,6 +184,10 @@ std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::
     maker.add("GET", "/v1/idempotency/unknown", token, [&server] { return unknown_outcomes(server); });
     maker.add_with_body("POST", "/v1/idempotency/{id}/resolve", token,
                         [&server](const gateway::Exchange& request) { return resolve(server, request); });
+    maker.add("GET", "/v1/exposures", token, [&server] { return Reply{200, server.exposures_json()}; });
+    maker.add_with_body(
+        "POST", "/v1/explain", token,
+        [&server](const gateway::Exchange& request) { return explain(server, request); }, true);
     maker.add_with_body("POST", "/v1/revocations", token,
                         [&server](const gateway::Exchange& request) { return revoke(server, request); });
     maker.add("POST", "/v1/reload", token, [&server] { return reload(server); });

@@ -15,6 +15,7 @@
 #include "weir/config/schema.h"
 #include "weir/server/admin_client.h"
 #include "weir/server/diff_cli.h"
+#include "weir/server/experiment_cli.h"
 #include "weir/server/log.h"
 #include "weir/server/server.h"
 #include "weir/server/token_cli.h"
@@ -40,8 +41,8 @@ sigset_t handled_signals() {
   return set;
 }
 
-// Waits for signals and does what they ask, until the server has drained. Signals are blocked in every thread and taken
-// here one by one, so no handler runs in the middle of anything.
+// Waits for signals and does what they ask, until the server has drained. Signals are blocked in every thread
+// and taken here one by one, so no handler runs in the middle of anything.
 void obey_signals(Server& server) {
   const sigset_t set = handled_signals();
   std::thread waiter([&server] {
@@ -149,7 +150,8 @@ struct ProxyArguments {
   std::string admin;
 };
 
-// The few arguments as the file that they stand for, so that both are read, checked and reported by the same code.
+// The few arguments as the file that they stand for, so that both are read, checked and reported by the same
+// code.
 std::string proxy_file(const ProxyArguments& arguments) {
   const auto quoted = [](const std::string& text) {
     std::string out = "\"";
@@ -269,6 +271,7 @@ int run_command(int argc, const char* const* argv, const gateway::PlanOptions& o
   explain_cmd->add_option("ROUTE", page, "The route's name or path")->required();
   explain_cmd->add_option("--output", output, "text or json")->check(CLI::IsMember({"text", "json"}));
   explain_cmd->callback([&] { code = explain_page(file, page, output == "json"); });
+  add_experiment_commands(app, code);
 
   CLI::App* version_cmd = app.add_subcommand("version", "Print the version");
   version_cmd->footer("Example:\n  weir version");

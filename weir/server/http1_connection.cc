@@ -8,6 +8,7 @@
 #include "weir/gateway/answer.h"
 #include "weir/gateway/pipeline.h"
 #include "weir/gateway/plan.h"
+#include "weir/gateway/stages/cors.h"
 #include "weir/gateway/stages/sanitize.h"
 #include "weir/gateway/stages/trace.h"
 #include "weir/http/uri.h"
@@ -19,7 +20,8 @@ namespace {
 using gateway::BodyState;
 using gateway::Problem;
 
-// After an answer to a request that was not read to its end: how much more is read before the connection is let go.
+// After an answer to a request that was not read to its end: how much more is read before the connection is
+// let go.
 constexpr std::size_t kLingerBytes = 64 * 1024;
 constexpr Duration kLingerTime = std::chrono::seconds{2};
 
@@ -173,8 +175,8 @@ async::Task<void> Http1Connection::serve_request() {
   else
     co_await gateway::send_own_answer(active_->exchange);
   end_exchange();
-  // Of an answer that was cut, what has been sent must arrive too, and so must the whole answers before it. Only one
-  // that ends with the connection is cut by a reset, and so at once.
+  // Of an answer that was cut, what has been sent must arrive too, and so must the whole answers before it.
+  // Only one that ends with the connection is cut by a reset, and so at once.
   if (!keep_alive_ && !(aborted_ && answer_close_delimited_)) co_await linger();
 }
 
@@ -225,7 +227,8 @@ bool Http1Connection::route_request() {
   if (plan.table.uses_hosts())
     if (const std::optional<http::Authority> authority = http::parse_authority(request.authority))
       host = authority->host;
-  const gateway::RouteTable::Match match = plan.table.find(host, exchange.path, request.method_text);
+  const gateway::RouteTable::Match match =
+      plan.table.find(host, exchange.path, request.method_text, gateway::is_preflight(request));
   if (match.outcome == gateway::RouteTable::Outcome::no_route) {
     exchange.refuse("access", Problem::no_route);
     return false;
@@ -308,7 +311,8 @@ BodyState Http1Connection::read_body(bool* moved) {
 }
 
 void Http1Connection::send_interim(int status, const http::Fields& fields) {
-  // RFC 9110 15.2: never to a client of HTTP/1.0. And bounded: who sends more than that in hints is not hinting.
+  // RFC 9110 15.2: never to a client of HTTP/1.0. And bounded: who sends more than that in hints is not
+  // hinting.
   constexpr std::size_t kInterimMax = 16 * 1024;
   if (active_->exchange.request.version_minor == 0 || answer_started_ ||
       active_->interim.size() > kInterimMax)
@@ -346,7 +350,8 @@ void Http1Connection::start_answer(const gateway::AnswerHead& head) {
   http::BodyKind kind = head.body;
   if (request.method == http::Method::head) kind = http::BodyKind::none;
   if (kind == http::BodyKind::until_close) {
-    // Of unknown length: chunks, or the end of the connection for those who do not know chunks (RFC 9112 7.1).
+    // Of unknown length: chunks, or the end of the connection for those who do not know chunks (RFC 9112
+    // 7.1).
     answer_close_delimited_ = request.version_minor == 0;
     if (answer_close_delimited_)
       keep_alive_ = false;

@@ -43,7 +43,8 @@ std::string report_of(const config::LoadResult& result) {
 
 }  // namespace
 
-// One thread: a reactor and what runs on it. A worker has one unit; the admin has one for each of its addresses.
+// One thread: a reactor and what runs on it. A worker has one unit; the admin has one for each of its
+// addresses.
 struct Server::Thread {
   struct Unit {
     std::unique_ptr<gateway::Worker> worker;
@@ -74,6 +75,7 @@ Server::Server(ServerOptions options, Log& log)
       addresses_(seed_) {}
 
 Server::~Server() {
+  experiment_watch_.reset();
   // Every thread first, then what they run on: a scrape on the admin's thread looks into the workers.
   const auto stop = [](const std::unique_ptr<Thread>& thread) {
     if (thread == nullptr || !thread->thread.joinable()) return;
@@ -127,6 +129,7 @@ Result<void> Server::start(config::Config config) {
       thread_drained();
     });
   if (admin_ != nullptr) admin_->thread = std::thread([thread = admin_.get()] { thread->reactor->run(); });
+  watch_experiments();
   log_.info("serving on " + join([this] {
               std::vector<std::string> all;
               for (const io::Address& address : listening_) all.push_back(address.to_text());
@@ -229,6 +232,34 @@ void Server::publish(std::shared_ptr<const gateway::Plan> plan) {
   }
   for (const auto& worker : workers_)
     worker->reactor->post([unit = &worker->units.front(), plan] { unit->worker->adopt(plan); });
+  watch_experiments();
+}
+
+// The plan brought the file as it was when it was read; from then on its own changes are followed.
+void Server::watch_experiments() {
+  const std::shared_ptr<const gateway::Plan> now = plan();
+  if (!now->config.experiments) {
+    experiment_watch_.reset();
+    return;
+  }
+  const std::string& file = now->config.experiments->file;
+  if (experiment_watch_ != nullptr && experiment_watch_->path() == file) return;
+  experiment_watch_ = std::make_unique<FileWatch>(file, [this, file] { reload_experiments(file); });
+}
+
+void Server::reload_experiments(const std::string& file) {
+  const config::ExperimentsResult loaded = config::load_experiments(file, config::system_environment());
+  std::string report;
+  for (const config::Diagnostic& diagnostic : loaded.diagnostics)
+    report.append("\n").append(config::to_text(diagnostic, loaded.files));
+  if (loaded.snapshot != nullptr) {
+    state_.experiments()->engine().swap(loaded.snapshot);
+    log_.info("reloaded " + file + report);
+  } else {
+    log_.error("experiments refused, the old ones go on" + report);
+  }
+  const std::lock_guard lock(mutex_);
+  ++(loaded.snapshot != nullptr ? experiment_reloads_ok_ : experiment_reloads_failed_);
 }
 
 Server::Reload Server::reload() {
@@ -560,6 +591,23 @@ void Server::declare_metrics() {
             sink.add({"ok"}, static_cast<double>(reloads_ok_));
             sink.add({"failed"}, static_cast<double>(reloads_failed_));
           }));
+  collect(registry.counter_family("weir_experiment_reloads_total", "Changes of the file of experiments.",
+                                  {"result"}),
+          std::function<void(Sink&)>([this](Sink& sink) {
+            const std::lock_guard lock(mutex_);
+            sink.add({"ok"}, static_cast<double>(experiment_reloads_ok_));
+            sink.add({"failed"}, static_cast<double>(experiment_reloads_failed_));
+          }));
+  collect(registry.counter_family("weir_experiment_exposures_total",
+                                  "Units that met a variant for the first time.", {"experiment", "variant"}),
+          std::function<void(Sink&)>([this](Sink& sink) {
+            for (const auto& count : state_.experiments()->recorder().counts())
+              sink.add({count.experiment, count.variant}, static_cast<double>(count.units));
+          }));
+  collect(
+      registry.counter_family("weir_experiment_exposures_dropped_total",
+                              "Lines of exposures that were dropped."),
+      std::function<double()>([this] { return static_cast<double>(state_.experiments()->log().dropped()); }));
   collect(registry.counter_family("weir_log_dropped_total", "Access log lines that were dropped."),
           std::function<double()>(
               [this] { return access_log_ == nullptr ? 0.0 : static_cast<double>(access_log_->dropped()); }));

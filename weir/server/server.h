@@ -7,9 +7,9 @@
 //   server.drain();             // SIGTERM: refuses new connections, finishes what runs
 //   server.wait();
 //
-// Each worker is a thread with its own reactor and its own SO_REUSEPORT listener; the admin is one more, so that it
-// answers when the workers are busy. A reload builds a new plan beside the old one and publishes it, or says what is
-// wrong and changes nothing. Every member may be called from any thread.
+// Each worker is a thread with its own reactor and its own SO_REUSEPORT listener; the admin is one more, so
+// that it answers when the workers are busy. A reload builds a new plan beside the old one and publishes it,
+// or says what is wrong and changes nothing. Every member may be called from any thread.
 #ifndef WEIR_SERVER_SERVER_H_
 #define WEIR_SERVER_SERVER_H_
 
@@ -34,6 +34,7 @@
 #include "weir/gateway/worker.h"
 #include "weir/metrics/registry.h"
 #include "weir/server/address_table.h"
+#include "weir/server/file_watch.h"
 #include "weir/server/log.h"
 #include "weir/server/worker_core.h"
 
@@ -52,8 +53,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Binds every address and starts the threads. Errors: address_in_use, permission_denied and the like, with the
-  // address; nothing runs then.
+  // Binds every address and starts the threads. Errors: address_in_use, permission_denied and the like, with
+  // the address; nothing runs then.
   Result<void> start(config::Config config);
 
   struct Reload {
@@ -88,6 +89,11 @@ class Server {
   std::string config_json() const;
   std::string upstreams_json() const;
   std::string rate_limits_json() const;
+  std::string exposures_json() const { return state_.experiments()->exposures_json(); }
+  // See gateway::ExperimentState::explain_json().
+  bool explain_experiments(std::string_view body, WallTime now, std::string* out) const {
+    return state_.experiments()->explain_json(body, now, *out);
+  }
   std::shared_ptr<const gateway::Plan> plan() const;
   // Addresses in use, for those who asked for port 0: the first data listener, the admin.
   std::vector<io::Address> listening() const { return listening_; }
@@ -101,6 +107,8 @@ class Server {
   void declare_metrics();
   void declare_auth_metrics();
   void publish(std::shared_ptr<const gateway::Plan> plan);
+  void watch_experiments();
+  void reload_experiments(const std::string& file);
   void thread_drained();
   void on_transition(const upstream::SharedUpstream& upstream,
                      const resilience::CircuitBreaker::Transition& change,
@@ -131,6 +139,9 @@ class Server {
   std::vector<io::Address> listening_;
   std::vector<std::unique_ptr<Thread>> workers_;
   std::unique_ptr<Thread> admin_;
+  std::uint64_t experiment_reloads_ok_ = 0;
+  std::uint64_t experiment_reloads_failed_ = 0;
+  std::unique_ptr<FileWatch> experiment_watch_;  // last: its thread uses what stands above
 };
 
 }  // namespace weir::server

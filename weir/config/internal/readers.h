@@ -20,7 +20,8 @@ namespace weir::config::internal {
 struct ReadContext {
   Config& config;  // what earlier readers have filled in may be looked at
   Report& report;
-  const Environment& environment;
+  const Environment& environment;   // for files that are no configuration
+  std::vector<std::string>& files;  // as the result names them; config.files follows
 
   const std::string& file_of(Position at) const { return config.files[at.file]; }
   // "weir.yaml:3:5": for messages that point to a second place.
@@ -36,6 +37,7 @@ void read_auth(const Value& root, const ReadContext& context);
 // A route's own keys; `auth` and `idempotency` may be null. What they name is checked.
 void read_route_auth(const Value* auth, RouteAuth& target, const ReadContext& context);
 void read_route_idempotency(const Value* idempotency, RouteIdempotency& target);
+void read_experiments(const Value& root, const ReadContext& context);
 void read_routes(const Value& root, const ReadContext& context);
 void read_tracing(const Value& root, const ReadContext& context);
 

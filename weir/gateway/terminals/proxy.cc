@@ -19,7 +19,7 @@ void count(Exchange& exchange, const StageCounters& counters) {
 }  // namespace
 
 async::Task<void> ProxyTerminal::serve(Exchange& exchange) {
-  std::uint32_t at = upstream_;
+  std::uint32_t at = exchange.chosen_upstream.value_or(upstream_);  // a variant's, if it names one
   // The breaker of the route's upstream; where that is open and there is another upstream for such times, that one's.
   for (const bool last : {false, true}) {
     const UpstreamPlan& plan = exchange.plan->plan->upstreams[at];
