@@ -23,18 +23,30 @@ class Keyed : public ::testing::Test {
       upstreams:
         origin: {endpoints: [$ORIGIN], timeout: 2s}
         gone: {endpoints: ["http://127.0.0.1:1"]}
+        other: {endpoints: [$OTHER]}
+      experiments: {file: $EXPERIMENTS}
       routes:
         - {path: /pay, auth: required, idempotency: required, upstream: origin}
         - {path: /count, auth: required, idempotency: required, upstream: origin}
         - {path: /slow, auth: required, idempotency: {wait: 5s}, upstream: origin}
         - {path: /held, auth: required, idempotency: required, upstream: origin}
         - {path: /maybe, auth: required, idempotency: optional, upstream: origin}
+        - path: /variant
+          auth: required
+          idempotency: required
+          experiments: [everybody]
+          variants: {everybody: {moved: {upstream: other}}}
+          upstream: origin
         - {path: /gone, auth: required, idempotency: required, upstream: gone}
         - {path: /open, idempotency: {anonymous: true}, upstream: origin}
         - {path: /full, auth: required, load_shed: {max_in_flight: 1}, idempotency: required, upstream: origin}
         - {path: /*, upstream: origin}
     )",
                 {{"ORIGIN", origin.url()},
+                 {"OTHER", other.url()},
+                 {"EXPERIMENTS",
+                  folder.write("experiments.yaml",
+                               "experiments: [{key: everybody, variants: [{name: moved, weight: 100}]}]\n")},
                  {"JWKS", folder.write("jwks.json", key_set({&issuer}))},
                  {"DB", folder.file("keys.db")}});
   }
@@ -57,6 +69,7 @@ class Keyed : public ::testing::Test {
   TemporaryFolder folder;
   Issuer issuer;
   Origin origin;
+  Origin other;
   std::unique_ptr<Gateway> gateway = std::make_unique<Gateway>(configuration(), options());
 };
 
@@ -86,6 +99,14 @@ TEST_F(Keyed, RepeatsGetTheFirstAnswer) {
   EXPECT_EQ(pay("/pay", "key-1", "{}", "other user").body, "paid 2") << "keys belong to their user";
   EXPECT_EQ(pay("/pay", "key-2").body, "paid 3");
   EXPECT_EQ(calls.load(), 3);
+}
+
+// A request with a key goes where its variant says, like any other.
+TEST_F(Keyed, AVariantChoosesTheUpstream) {
+  EXPECT_EQ(pay("/variant", "k").status, 200);
+  EXPECT_EQ(pay("/variant", "k").field("Idempotent-Replayed"), "true");
+  EXPECT_EQ(other.count("/variant"), 1U);
+  EXPECT_EQ(origin.count("/variant"), 0U);
 }
 
 TEST_F(Keyed, SaysWhatIsWrongWithAKey) {

@@ -66,9 +66,14 @@ passport::StoredAnswer to_store(const http::FetchResponse& response, std::uint64
 
 }  // namespace
 
+// A variant may have chosen another one than the route's.
+std::uint32_t KeyedTerminal::upstream_of(const Exchange& exchange) const {
+  return exchange.chosen_upstream.value_or(upstream_);
+}
+
 async::Task<http::FetchFailure> KeyedTerminal::call_upstream(Exchange& exchange,
                                                              http::FetchResponse& response) const {
-  const UpstreamPlan& plan = exchange.plan->plan->upstreams[upstream_];
+  const UpstreamPlan& plan = exchange.plan->plan->upstreams[upstream_of(exchange)];
   const config::Route& route = exchange.route->options;
   const auto edited = [&](std::string_view name) {
     const auto same = [&](const std::string& each) { return base::iequals(each, name); };
@@ -112,12 +117,12 @@ async::Task<http::FetchFailure> KeyedTerminal::call_upstream(Exchange& exchange,
   order.request_id = exchange.id;
   std::unique_ptr<upstream::Call> call = exchange.worker.take_call();
   const http::FetchFailure failure =
-      co_await upstream::fetch(*exchange.plan->upstreams[upstream_], order, response, *call,
+      co_await upstream::fetch(*exchange.plan->upstreams[upstream_of(exchange)], order, response, *call,
                                exchange.worker.reactor, exchange.worker.random);
   exchange.worker.return_call(std::move(call));
   exchange.record.attempts += order.attempts;
   exchange.record.upstream_time = exchange.worker.reactor.now() - begin;
-  exchange.worker.count_call(*exchange.plan, upstream_, exchange.request.method, response.status,
+  exchange.worker.count_call(*exchange.plan, upstream_of(exchange), exchange.request.method, response.status,
                              exchange.record.upstream_time);
   co_return failure;
 }
@@ -138,8 +143,8 @@ void KeyedTerminal::answer_with(Exchange& exchange, http::FetchResponse& respons
 void KeyedTerminal::answer_failure(Exchange& exchange, http::FetchFailure failure) const {
   const Problem problem = problem_of(failure);
   if (problem == Problem::circuit_open)
-    exchange.set_retry_after(
-        exchange.plan->upstreams[upstream_]->shared().breaker().retry_after(exchange.worker.reactor.now()));
+    exchange.set_retry_after(exchange.plan->upstreams[upstream_of(exchange)]->shared().breaker().retry_after(
+        exchange.worker.reactor.now()));
   exchange.refuse(problem == Problem::circuit_open ? "breaker" : "upstream", problem);
 }
 
@@ -150,7 +155,7 @@ async::Task<void> KeyedTerminal::serve(Exchange& exchange) {
     co_return;
   }
   KeyedRequest& keyed = **slot;
-  exchange.record.upstream = exchange.plan->plan->upstreams[upstream_].options.name;
+  exchange.record.upstream = exchange.plan->plan->upstreams[upstream_of(exchange)].options.name;
   exchange.record.stage = "upstream";
   keyed.sent = true;  // from here on, whoever abandons this has perhaps executed it
   http::FetchResponse response;

@@ -31,6 +31,7 @@ class KeyedTerminal final : public Terminal {
   async::Task<void> serve(Exchange& exchange) override;
 
  private:
+  std::uint32_t upstream_of(const Exchange& exchange) const;
   async::Task<http::FetchFailure> call_upstream(Exchange& exchange, http::FetchResponse& response) const;
   void answer_with(Exchange& exchange, http::FetchResponse& response) const;
   void answer_failure(Exchange& exchange, http::FetchFailure failure) const;
