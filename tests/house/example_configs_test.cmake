@@ -14,6 +14,8 @@ string(SUBSTRING "${rest}" 0 ${end} text)
 file(WRITE ${WORK}/readme.yaml "${text}")
 
 file(GLOB examples ${ROOT}/examples/*/*.yaml)
+# A file of API keys is no configuration; it is judged with the one that names it.
+list(FILTER examples EXCLUDE REGEX "/keys\\.yaml$")
 foreach(file IN LISTS examples ITEMS ${WORK}/readme.yaml)
   # A file of experiments is named by the configuration beside it, and has a check of its own.
   set(check check)
