@@ -37,7 +37,7 @@ Gate::~Gate() {
   std::unique_lock lock(mutex_);
   gone_ = true;
   ring(1'000'000);
-  left_.wait(lock, [this] { return waiting_ == 0; });
+  moved_.wait(lock, [this] { return waiting_ == 0; });
 }
 
 void Gate::ring(std::uint64_t count) { WEIR_CHECK(::write(fd_.get(), &count, sizeof count) == sizeof count); }
@@ -61,15 +61,21 @@ Gate::Passage Gate::pass() {
   return ::read(fd_.get(), &one, sizeof one) == sizeof one ? Passage::yes : Passage::no;
 }
 
+void Gate::wait_for_waiters(std::size_t count) {
+  std::unique_lock lock(mutex_);
+  moved_.wait(lock, [this, count] { return waiting_ >= count; });
+}
+
 void Gate::enter() {
   const std::lock_guard lock(mutex_);
   ++waiting_;
+  moved_.notify_all();
 }
 
 void Gate::leave() {
   const std::lock_guard lock(mutex_);
   --waiting_;
-  left_.notify_all();
+  moved_.notify_all();
 }
 
 bool Call::fill() {

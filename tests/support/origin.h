@@ -44,6 +44,8 @@ class Gate {
   void open();
   // Lets `count` waiters through.
   void let(std::uint64_t count = 1);
+  // Returns when so many stand at the gate: from then on it may be destroyed, which sends them away.
+  void wait_for_waiters(std::size_t count);
 
  private:
   friend class Call;
@@ -59,7 +61,7 @@ class Gate {
 
   Fd fd_;
   std::mutex mutex_;
-  std::condition_variable left_;
+  std::condition_variable moved_;  // somebody has come or left
   bool open_ = false;
   bool gone_ = false;
   std::size_t waiting_ = 0;

@@ -102,7 +102,7 @@ TEST(Origin, OutlivesItsGates) {
     Gate gate;
     origin.on_hold("/hold", gate);
     client.send(request_text("GET", "/hold"));
-    ASSERT_TRUE(origin.wait_for_in_flight(1));
+    gate.wait_for_waiters(1);
   }
   EXPECT_TRUE(client.ended_by_peer());
   EXPECT_TRUE(origin.wait_for_in_flight(0));
