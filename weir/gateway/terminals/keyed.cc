@@ -4,6 +4,7 @@
 #include <array>
 
 #include "weir/gateway/answer.h"
+#include "weir/gateway/to_upstream.h"
 #include "weir/upstream/fetch.h"
 
 namespace weir::gateway {
@@ -74,36 +75,15 @@ std::uint32_t KeyedTerminal::upstream_of(const Exchange& exchange) const {
 async::Task<http::FetchFailure> KeyedTerminal::call_upstream(Exchange& exchange,
                                                              http::FetchResponse& response) const {
   const UpstreamPlan& plan = exchange.plan->plan->upstreams[upstream_of(exchange)];
-  const config::Route& route = exchange.route->options;
-  const auto edited = [&](std::string_view name) {
-    const auto same = [&](const std::string& each) { return base::iequals(each, name); };
-    return std::any_of(route.request_headers.remove.begin(), route.request_headers.remove.end(), same) ||
-           std::any_of(route.request_headers.set.begin(), route.request_headers.set.end(),
-                       [&](const auto& set) { return same(set.first); });
-  };
   std::vector<http::Field> fields;
-  for (const http::Field& field : exchange.request.fields) {
-    const bool rendered = field.id == http::Name::host || field.id == http::Name::content_length ||
-                          field.id == http::Name::transfer_encoding || field.id == http::Name::expect;
-    if (!field.hop_by_hop && !rendered && !edited(field.name)) fields.push_back(field);
-  }
-  if (!plan.external)
-    for (const http::Field& field : exchange.identity_fields())
-      if (!edited(field.name)) fields.push_back(field);
-  for (const auto& [name, value] : route.request_headers.set)
-    fields.push_back({name, value, http::Name::other, false});
+  each_upstream_field(exchange, plan, [&](std::string_view name, std::string_view value, http::Name id) {
+    fields.push_back({name, value, id, false});
+  });
   fields.push_back({"Via", "1.1 weir", http::Name::via, false});
 
   upstream::FetchOrder order;
   order.method = exchange.request.method;
-  std::string_view path = exchange.path;
-  if (!route.rewrite.empty())
-    path = route.rewrite.ends_with('*')
-               ? exchange.arena.concat(
-                     {std::string_view(route.rewrite).substr(0, route.rewrite.size() - 1), exchange.wildcard})
-               : std::string_view(route.rewrite);
-  else if (route.strip_prefix)
-    path = exchange.arena.concat({"/", exchange.wildcard});
+  const std::string_view path = upstream_path(exchange);
   order.target =
       exchange.request.has_query ? exchange.arena.concat({path, "?", exchange.request.query}) : path;
   order.host = plan.host == config::Upstream::Host::name       ? std::string_view(plan.host_name)

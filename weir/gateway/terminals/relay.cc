@@ -6,6 +6,7 @@
 #include "weir/gateway/answer.h"
 #include "weir/gateway/stages/limit_keys.h"
 #include "weir/gateway/stages/trace.h"
+#include "weir/gateway/to_upstream.h"
 #include "weir/resilience/classify.h"
 #include "weir/upstream/fetch.h"
 
@@ -27,19 +28,6 @@ resilience::FailureKind kind_of(upstream::CallFailure failure) {
       break;
   }
   return resilience::FailureKind::reset;
-}
-
-// Fields of the request that weir renders by itself.
-bool is_rendered(http::Name name) {
-  return name == http::Name::host || name == http::Name::content_length ||
-         name == http::Name::transfer_encoding || name == http::Name::expect;
-}
-
-bool edited(const config::HeaderEdit& edit, std::string_view name) {
-  return std::any_of(edit.remove.begin(), edit.remove.end(),
-                     [&](const auto& n) { return base::iequals(n, name); }) ||
-         std::any_of(edit.set.begin(), edit.set.end(),
-                     [&](const auto& s) { return base::iequals(s.first, name); });
 }
 
 }  // namespace
@@ -152,24 +140,10 @@ bool Relay::start() {
   return true;
 }
 
-std::string_view Relay::upstream_path() {
-  const config::Route& route = exchange_.route->options;
-  if (!route.rewrite.empty()) {
-    if (!route.rewrite.ends_with('*')) return route.rewrite;
-    std::string path(route.rewrite.substr(0, route.rewrite.size() - 1));
-    return exchange_.arena.keep(path.append(exchange_.wildcard));
-  }
-  if (route.strip_prefix) {
-    std::string path("/");
-    return exchange_.arena.keep(path.append(exchange_.wildcard));
-  }
-  return exchange_.path;
-}
-
 void Relay::render_request(http::HeadBuffer& head) {
   const http::RequestHead& request = exchange_.request;
-  const config::HeaderEdit& edit = exchange_.route->options.request_headers;
-  http::append_request_line(head, request.method_text, upstream_path(), request.query, request.has_query);
+  http::append_request_line(head, request.method_text, upstream_path(exchange_), request.query,
+                            request.has_query);
   switch (plan_.host) {
     case config::Upstream::Host::preserve:
       if (!request.authority.empty()) {
@@ -185,16 +159,9 @@ void Relay::render_request(http::HeadBuffer& head) {
       http::append_field(head, "Host", plan_.host_name);
       break;
   }
-  const bool edits = !edit.remove.empty() || !edit.set.empty();
-  for (const http::Field& field : request.fields) {
-    if (field.hop_by_hop || is_rendered(field.id)) continue;
-    if (edits && edited(edit, field.name)) continue;
-    http::append_field(head, field.name, field.value);
-  }
-  if (!plan_.external)
-    for (const http::Field& field : exchange_.identity_fields())
-      if (!edits || !edited(edit, field.name)) http::append_field(head, field.name, field.value);
-  for (const auto& [name, value] : edit.set) http::append_field(head, name, value);
+  each_upstream_field(exchange_, plan_, [&](std::string_view name, std::string_view value, http::Name) {
+    http::append_field(head, name, value);
+  });
   http::append_field(head, "Via", request.version_minor == 0 ? "1.0 weir" : "1.1 weir");
 }
 

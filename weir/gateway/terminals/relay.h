@@ -66,7 +66,6 @@ class Relay {
   bool is_owned(const http::Field& field) const noexcept;
   void pass_interim();
   void render_request(http::HeadBuffer& head);
-  std::string_view upstream_path();
 
   bool waits_for_body() noexcept;
   void upstream_complete();
