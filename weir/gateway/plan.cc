@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "weir/gateway/stages/access.h"
-#include "weir/gateway/stages/idempotency.h"
 #include "weir/gateway/stages/cors.h"
 #include "weir/gateway/stages/experiment.h"
+#include "weir/gateway/stages/idempotency.h"
 #include "weir/gateway/stages/load_shed.h"
 #include "weir/gateway/stages/passport.h"
 #include "weir/gateway/stages/ratelimit.h"
@@ -16,8 +16,8 @@
 #include "weir/gateway/stages/sanitize.h"
 #include "weir/gateway/stages/trace.h"
 #include "weir/gateway/terminals/bff.h"
-#include "weir/gateway/terminals/keyed.h"
 #include "weir/gateway/terminals/experiments.h"
+#include "weir/gateway/terminals/keyed.h"
 #include "weir/gateway/terminals/proxy.h"
 #include "weir/gateway/terminals/respond.h"
 
@@ -219,6 +219,8 @@ class Builder {
   Result<void> add_limit(const config::RateLimit& from) {
     RateLimitStage::Limit limit;
     limit.options = from;
+    for (config::KeyPart& part : limit.options.key) claim_unless_member(part);
+    if (limit.options.tier_from) claim_unless_member(*limit.options.tier_from);
     ratelimit::Policy policy;
     policy.name = from.name;
     policy.algorithm = algorithm_of(from.algorithm);
@@ -237,6 +239,15 @@ class Builder {
     }
     limits_[from.name] = std::move(limit);
     return {};
+  }
+
+  // `passport.plan` of a passport without such a member is the claim of that name: a limit may need what no upstream does.
+  void claim_unless_member(config::KeyPart& part) const {
+    const auto is_it = [&](const auto& member) { return member.first == part.name; };
+    const auto& members = plan_->config.passport.claims;
+    if (part.kind == config::KeyPart::Kind::passport && part.name != "user_id" && part.name != "anon" &&
+        std::none_of(members.begin(), members.end(), is_it))
+      part.kind = config::KeyPart::Kind::jwt;
   }
 
   static ratelimit::Algorithm algorithm_of(config::RateLimit::Algorithm algorithm) {
@@ -274,14 +285,27 @@ class Builder {
       const std::uint32_t nodes = plan_->config.redis->nodes;
       bucket.shared = state_.shared_limit(policy, nodes);
       plan_->on_publish.push_back(
-          [shared = bucket.shared, policy, nodes](TimePoint now) { shared->update(now, policy, nodes); });
+          [overrides = state_.limit_overrides(), shared = bucket.shared, policy, nodes](TimePoint now) {
+            const std::weak_ptr<SharedLimit> weak =
+                shared;  // the entry must not keep what no plan names any more
+            overrides->publish(now, shared, policy,
+                               [weak, nodes](TimePoint then, const ratelimit::Policy& in_force) {
+                                 if (const auto alive = weak.lock()) alive->update(then, in_force, nodes);
+                               });
+          });
       return {};
     }
     bucket.limiter = state_.limiter(policy);
-    plan_->on_publish.push_back([limiter = bucket.limiter, policy](TimePoint now) {
-      // Cannot fail: the policy is valid and the table has no bound in bytes.
-      if (!(limiter->policy() == policy)) static_cast<void>(limiter->set_policy(now, policy));
-    });
+    plan_->on_publish.push_back(
+        [overrides = state_.limit_overrides(), limiter = bucket.limiter, policy](TimePoint now) {
+          const std::weak_ptr<ratelimit::KeyedRateLimiter> weak = limiter;
+          overrides->publish(now, limiter, policy, [weak](TimePoint then, const ratelimit::Policy& in_force) {
+            const auto alive = weak.lock();
+            // Cannot fail: the policy is valid and the table has no bound in bytes.
+            if (alive != nullptr && !(alive->policy() == in_force))
+              static_cast<void>(alive->set_policy(then, in_force));
+          });
+        });
     return {};
   }
 

@@ -55,6 +55,11 @@ ratelimit::KeyedRateLimiter::Options table(const base::SipKey& seed) {
   return options;
 }
 
+// Decision::limit: of a bucket it is the burst.
+std::uint32_t told_limit(const ratelimit::Policy& policy) {
+  return policy.burst != 0 ? policy.burst : policy.limit;
+}
+
 std::int64_t microseconds(Duration time) {
   return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
 }
@@ -88,6 +93,7 @@ SharedLimit::SharedLimit(const ratelimit::Policy& policy, std::uint32_t nodes, c
     : policy_(policy),
       nodes_(nodes),
       limit_(policy.limit),
+      told_limit_(told_limit(policy)),
       name_(policy.name),
       own_(whole_of(policy), table(seed)),
       alone_(share_of(policy, nodes), table(seed)) {}
@@ -98,15 +104,41 @@ ratelimit::Policy SharedLimit::policy() const {
 }
 
 void SharedLimit::update(TimePoint now, const ratelimit::Policy& policy, std::uint32_t nodes) {
-  const std::lock_guard lock(policy_mutex_);
-  if (policy_ == policy && nodes_ == nodes) return;
-  policy_ = policy;
-  nodes_ = nodes;
-  limit_.store(policy.limit, std::memory_order_relaxed);
-  // Cannot fail: both are valid, and the tables have no bound in bytes.
-  static_cast<void>(own_.set_policy(now, whole_of(policy)));
-  static_cast<void>(alone_.set_policy(now, share_of(policy, nodes)));
+  {
+    const std::lock_guard lock(policy_mutex_);
+    if (policy_ == policy && nodes_ == nodes) return;
+    policy_ = policy;
+    nodes_ = nodes;
+    limit_.store(policy.limit, std::memory_order_relaxed);
+    told_limit_.store(told_limit(policy), std::memory_order_relaxed);
+    // Cannot fail: both are valid, and the tables have no bound in bytes.
+    static_cast<void>(own_.set_policy(now, whole_of(policy)));
+    static_cast<void>(alone_.set_policy(now, share_of(policy, nodes)));
+  }
+  for (Shard& shard : shards_) {  // what the old limit refused, the new one may admit: ask again
+    const std::lock_guard lock(shard.mutex);
+    for (auto& [key, entry] : shard.entries) entry.refused_until = {};
+  }
 }
+
+SharedLimit::Stats SharedLimit::stats() const {
+  Stats stats;
+  for (const Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    stats.keys += shard.entries.size();
+  }
+  stats.allowed = allowed_.load(std::memory_order_relaxed);
+  stats.refused = refused_.load(std::memory_order_relaxed);
+  stats.refused_here = refused_here_.load(std::memory_order_relaxed);
+  stats.alone = alone_count_.load(std::memory_order_relaxed);
+  return stats;
+}
+
+namespace {
+
+void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
+
+}  // namespace
 
 // Under the shard's mutex. Makes room by forgetting whoever is idle among the first few, else the first without debts.
 SharedLimit::Entry& SharedLimit::entry_of(Shard& shard, const SharedKey& key, TimePoint now) {
@@ -132,14 +164,16 @@ std::uint32_t SharedLimit::used(TimePoint now, const SharedKey& key) const {
   return look.limit > look.remaining ? look.limit - look.remaining : 0;
 }
 
-std::optional<Decision> SharedLimit::standing_refusal(TimePoint now, const SharedKey& key) const {
-  const Shard& shard = shard_of(key);
+std::optional<Decision> SharedLimit::standing_refusal(TimePoint now, const SharedKey& key) {
+  Shard& shard = shard_of(key);
   const std::lock_guard lock(shard.mutex);
   const auto known = shard.entries.find(key);
   if (known == shard.entries.end() || known->second.refused_until <= now) return std::nullopt;
+  count(refused_);
+  count(refused_here_);
   Decision decision;
   decision.reason = ratelimit::Reason::over_limit;
-  decision.limit = limit_.load(std::memory_order_relaxed);
+  decision.limit = told_limit_.load(std::memory_order_relaxed);
   decision.retry_after = decision.next_after = known->second.refused_until - now;
   decision.reset_after =
       std::max(known->second.reset - (now - known->second.answered_at), decision.retry_after);
@@ -162,6 +196,10 @@ SharedLimit::Question SharedLimit::ask(TimePoint now, const SharedKey& key, std:
 
 void SharedLimit::answered(TimePoint now, const Question& question, const Decision& decision,
                            std::int64_t booked, bool admitted) {
+  if (decision.reason != ratelimit::Reason::ok)
+    count(refused_);
+  else if (admitted)
+    count(allowed_);
   if (admitted && question.cost > 0 && decision.reason == ratelimit::Reason::ok) {
     own_.charge_at(now, question.key.view(), question.cost);
     alone_.charge_at(now, question.key.view(), question.cost);
@@ -192,27 +230,30 @@ void SharedLimit::not_asked(const Question& question) {
 
 Decision SharedLimit::decide_alone(TimePoint now, const SharedKey& key, std::uint32_t cost) {
   const ratelimit::Policy policy = this->policy();
+  count(alone_count_);
   Shard& shard = shard_of(key);
   const std::lock_guard lock(shard.mutex);
   Entry& entry = entry_of(shard, key, now);
   entry.seen = now;
   const bool share_counts = entry.answered_at != TimePoint{} && now - entry.answered_at < policy.window;
   if (share_counts && entry.left < cost) {
+    count(refused_);
     Decision refused;
     refused.reason = ratelimit::Reason::over_limit;
-    refused.limit = policy.limit;
+    refused.limit = told_limit(policy);
     refused.retry_after = refused.next_after = refused.reset_after =
         policy.window - (now - entry.answered_at);
     refused.allowed = policy.shadow;
     return refused;
   }
   Decision decision = alone_.allow_at(now, key.view(), cost, ratelimit::Want::headers);
+  count(decision.allowed ? allowed_ : refused_);
   if (decision.allowed) {
     own_.charge_at(now, key.view(), cost);
     entry.owed += cost;
     if (share_counts) entry.left -= cost;
   }
-  decision.limit = policy.limit;
+  decision.limit = told_limit(policy);
   if (policy.shadow) decision.allowed = true;
   return decision;
 }
@@ -281,7 +322,7 @@ Decision SharedLimit::read_answer(const std::vector<std::int64_t>& numbers, std:
   };
   const ratelimit::Policy policy = this->policy();
   Decision decision;
-  decision.limit = policy.limit;
+  decision.limit = told_limit(policy);
   decision.allowed = numbers[at] == 0 || policy.shadow;
   decision.reason = numbers[at] == 0 ? ratelimit::Reason::ok
                     : policy.shadow  ? ratelimit::Reason::shadow

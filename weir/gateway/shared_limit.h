@@ -69,7 +69,7 @@ class SharedLimit {
   };
 
   // The refusal that still stands for this key, if any.
-  std::optional<ratelimit::Decision> standing_refusal(TimePoint now, const SharedKey& key) const;
+  std::optional<ratelimit::Decision> standing_refusal(TimePoint now, const SharedKey& key);
   Question ask(TimePoint now, const SharedKey& key, std::uint32_t cost);
   // Redis has answered. `booked` is 0 when nothing was; `admitted`: all limits of the question said yes.
   void answered(TimePoint now, const Question& question, const ratelimit::Decision& decision,
@@ -85,8 +85,20 @@ class SharedLimit {
   // Questions that cost nothing and only bring what Redis must know: what is owed; with `lost`, all of the last window.
   std::vector<Question> debts(TimePoint now, bool lost);
 
+  // Takes effect with the next request of every key. Nodes that have been told different limits count into one history,
+  // and each request is judged by the limit of the node that it came through.
   void update(TimePoint now, const ratelimit::Policy& policy, std::uint32_t nodes);
   ratelimit::Policy policy() const;
+  std::uint32_t limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
+
+  struct Stats {
+    std::uint64_t keys = 0;          // with an entry here
+    std::uint64_t allowed = 0;       // requests, by Redis or alone; of this node
+    std::uint64_t refused = 0;       // requests, all of them
+    std::uint64_t refused_here = 0;  // of those: answered without a question, because a refusal still stood
+    std::uint64_t alone = 0;         // requests decided without Redis
+  };
+  Stats stats() const;
   std::string redis_key(const SharedKey& key) const;
   // The numbers of a question in the order of the script, behind what `args` holds.
   void append_arguments(const Question& question, std::vector<std::string>& args) const;
@@ -113,7 +125,6 @@ class SharedLimit {
   };
 
   Shard& shard_of(const SharedKey& key) noexcept { return shards_[KeyHash{}(key) % kShards]; }
-  const Shard& shard_of(const SharedKey& key) const noexcept { return shards_[KeyHash{}(key) % kShards]; }
   Entry& entry_of(Shard& shard, const SharedKey& key, TimePoint now);
   std::uint32_t used(TimePoint now, const SharedKey& key) const;
 
@@ -121,7 +132,12 @@ class SharedLimit {
   ratelimit::Policy policy_;
   std::uint32_t nodes_;
   std::atomic<std::uint32_t> limit_;
+  std::atomic<std::uint32_t> told_limit_;
   const std::string name_;
+  std::atomic<std::uint64_t> allowed_{0};
+  std::atomic<std::uint64_t> refused_{0};
+  std::atomic<std::uint64_t> refused_here_{0};
+  std::atomic<std::uint64_t> alone_count_{0};
   ratelimit::KeyedRateLimiter own_;    // all that this node admits, under the whole limit
   ratelimit::KeyedRateLimiter alone_;  // the same under this node's share
   std::array<Shard, kShards> shards_;

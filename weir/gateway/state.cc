@@ -91,6 +91,11 @@ std::vector<std::pair<std::string, std::shared_ptr<ratelimit::KeyedRateLimiter>>
   return alive(limiters_);
 }
 
+std::vector<std::pair<std::string, std::shared_ptr<SharedLimit>>> State::shared_limits() const {
+  const std::lock_guard lock(mutex_);
+  return alive(shared_limits_);
+}
+
 std::vector<std::pair<std::string, std::shared_ptr<resilience::LoadShedder>>> State::shedders() const {
   const std::lock_guard lock(mutex_);
   return alive(shedders_);

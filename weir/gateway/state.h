@@ -16,8 +16,9 @@
 #include "weir/base/hash.h"
 #include "weir/bff/section.h"
 #include "weir/gateway/auth.h"
-#include "weir/gateway/shared_limit.h"
 #include "weir/gateway/experiments.h"
+#include "weir/gateway/limit_overrides.h"
+#include "weir/gateway/shared_limit.h"
 #include "weir/ratelimit/keyed_limiter.h"
 #include "weir/resilience/load_shedder.h"
 #include "weir/store/idempotency_store.h"
@@ -46,6 +47,8 @@ class State {
   // The same for a limit in Redis.
   std::shared_ptr<SharedLimit> shared_limit(const ratelimit::Policy& policy, std::uint32_t nodes);
   const std::shared_ptr<Sharing>& sharing() const noexcept { return sharing_; }
+  // Limits that the admin has changed while the gateway runs.
+  const std::shared_ptr<LimitOverrides>& limit_overrides() const noexcept { return limit_overrides_; }
   std::shared_ptr<resilience::LoadShedder> shedder(const std::string& name, std::uint32_t max_in_flight);
   // Where idempotency records live; opened when it is new. Error io_error when it cannot be.
   Result<std::shared_ptr<store::IdempotencyStore>> records(const config::Idempotency& options);
@@ -63,6 +66,7 @@ class State {
 
   // Everything alive, by name.
   std::vector<std::pair<std::string, std::shared_ptr<ratelimit::KeyedRateLimiter>>> limiters() const;
+  std::vector<std::pair<std::string, std::shared_ptr<SharedLimit>>> shared_limits() const;
   std::vector<std::pair<std::string, std::shared_ptr<resilience::LoadShedder>>> shedders() const;
   std::vector<std::pair<std::string, std::shared_ptr<upstream::SharedUpstream>>> upstreams() const;
 
@@ -75,6 +79,7 @@ class State {
   const std::shared_ptr<ExperimentState> experiments_;
   mutable std::mutex mutex_;
   const std::shared_ptr<Sharing> sharing_ = std::make_shared<Sharing>();
+  const std::shared_ptr<LimitOverrides> limit_overrides_ = std::make_shared<LimitOverrides>();
   std::string records_name_;
   std::weak_ptr<store::IdempotencyStore> records_;
   ByName<ratelimit::KeyedRateLimiter> limiters_;

@@ -33,11 +33,22 @@ void put_quoted(std::string& out, std::string_view text) {
 
 bool is_concurrency(const LimitReport& r) { return effective_algorithm(*r.policy) == Algorithm::concurrency; }
 
+// In which time a client may use what "q" says. A bucket of its own size is said by its size (Decision::limit is the
+// burst), so "w" is the time in which it fills again: both together are the rate.
+Duration window_of(const Policy& policy) {
+  if (policy.burst == 0 || policy.limit == 0) return policy.window;
+  const double windows = static_cast<double>(policy.burst) / policy.limit;
+  const double most = static_cast<double>(kWindowMax.count());
+  return Duration{
+      static_cast<Duration::rep>(std::min(most, static_cast<double>(policy.window.count()) * windows))};
+}
+
 // "w" is a whole number of seconds (draft-10 4.1.2); a shorter window leaves it out.
 void put_window(std::string& out, const LimitReport& r) {
-  if (is_concurrency(r) || r.policy->window < std::chrono::seconds{1}) return;
+  const Duration window = window_of(*r.policy);
+  if (is_concurrency(r) || window < std::chrono::seconds{1}) return;
   out.append(";w=");
-  put(out, seconds_up(r.policy->window));
+  put(out, seconds_up(window));
 }
 
 bool told(const LimitReport& r) { return !r.policy->shadow; }

@@ -54,6 +54,22 @@ TEST(Headers, Ietf10) {
                     {"RateLimit", "\"per_client\";r=50;t=30, \"per_user\";r=1000"}}));
 }
 
+// A bucket of its own size is told by it, with the time in which it fills: together the rate.
+TEST(Headers, BucketsTellTheirSize) {
+  const auto policy_of = [](std::uint32_t limit, Duration window, std::uint32_t burst) {
+    const Policy policy{
+        .name = "b", .limit = limit, .window = window, .algorithm = Algorithm::gcra, .burst = burst};
+    return format({{&policy, passed(burst == 0 ? limit : burst, 1, 1s)}}).at("RateLimit-Policy");
+  };
+  EXPECT_EQ(policy_of(60, 1min, 0), "\"b\";q=60;w=60");
+  EXPECT_EQ(policy_of(60, 1min, 5), "\"b\";q=5;w=5");
+  EXPECT_EQ(policy_of(60, 1min, 600), "\"b\";q=600;w=600");
+  EXPECT_EQ(policy_of(50, 1min, 7), "\"b\";q=7;w=9");
+  EXPECT_EQ(policy_of(1000, 1s, 10), "\"b\";q=10") << "below a second";
+  EXPECT_EQ(policy_of(1, 366 * 24h, 4'000'000), "\"b\";q=4000000;w=31622400");
+  EXPECT_EQ(policy_of(0, 1min, 7), "\"b\";q=7;w=60");
+}
+
 // The older spellings tell of the tightest limit.
 TEST(Headers, OlderStyles) {
   const std::vector<LimitReport> reports = {{&kUser, passed(1000, 700, 5s)},

@@ -155,6 +155,15 @@ Reply revoke(Server& server, const gateway::Exchange& request) {
   return {answered.status, answered.body};
 }
 
+// /v1/rate-limits/{name}
+Reply set_rate_limit(Server& server, const gateway::Exchange& request) {
+  const Server::Answered answered =
+      server.set_rate_limit(request.path.substr(request.path.rfind('/') + 1), request.body);
+  if (answered.status == 200)
+    request.worker.run_in_background(server.watch_overrides(request.worker.reactor));
+  return {answered.status, answered.body};
+}
+
 Reply unknown_outcomes(Server& server) {
   const Server::Answered answered = server.unknown_outcomes();
   return {answered.status, answered.body};
@@ -181,6 +190,9 @@ std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::
     maker.add("GET", "/v1/config", token, [&server] { return Reply{200, server.config_json()}; });
     maker.add("GET", "/v1/upstreams", token, [&server] { return Reply{200, server.upstreams_json()}; });
     maker.add("GET", "/v1/rate-limits", token, [&server] { return Reply{200, server.rate_limits_json()}; });
+    maker.add_with_body("PUT", "/v1/rate-limits/{name}", token, [&server](const gateway::Exchange& request) {
+      return set_rate_limit(server, request);
+    });
     maker.add("GET", "/v1/idempotency/unknown", token, [&server] { return unknown_outcomes(server); });
     maker.add_with_body("POST", "/v1/idempotency/{id}/resolve", token,
                         [&server](const gateway::Exchange& request) { return resolve(server, request); });

@@ -72,7 +72,9 @@ Server::Server(ServerOptions options, Log& log)
       seed_{base::random_seed(), base::random_seed()},
       state_(seed_, [this](const auto& upstream, const auto& change,
                            const auto& failed) { on_transition(upstream, change, failed); }),
-      addresses_(seed_) {}
+      addresses_(seed_) {
+  state_.limit_overrides()->set_log([this](const std::string& line) { log_.info(line); });
+}
 
 Server::~Server() {
   experiment_watch_.reset();
@@ -658,31 +660,6 @@ std::string Server::upstreams_json() const {
       out.push_back('}');
     }
     out.append("]}");
-  }
-  return out.append("]}\n");
-}
-
-std::string Server::rate_limits_json() const {
-  std::string out = "{\"rate_limits\":[";
-  for (const auto& [name, limiter] : state_.limiters()) {
-    const ratelimit::Policy policy = limiter->policy();
-    const ratelimit::KeyedRateLimiter::Stats stats = limiter->stats();
-    out.append(out.back() == '[' ? "{" : ",{");
-    append_json_field(out, "name", name);
-    out.push_back(',');
-    append_json_field(out, "algorithm", ratelimit::to_string(ratelimit::effective_algorithm(policy)));
-    append_json_number(out, "limit", policy.limit);
-    append_json_number(
-        out, "window_ms",
-        static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(policy.window).count()));
-    append_json_number(out, "keys", stats.keys);
-    append_json_number(out, "keys_max", stats.capacity);
-    append_json_number(out, "bytes", stats.bytes);
-    append_json_number(out, "allowed", stats.allowed);
-    append_json_number(out, "refused", stats.refused);
-    append_json_number(out, "evicted", stats.evicted);
-    append_json_number(out, "overflowed", stats.overflowed);
-    out.push_back('}');
   }
   return out.append("]}\n");
 }

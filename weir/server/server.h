@@ -27,11 +27,13 @@
 #include <tuple>
 #include <vector>
 
+#include "weir/async/task.h"
 #include "weir/config/load.h"
 #include "weir/gateway/access_log_writer.h"
 #include "weir/gateway/plan.h"
 #include "weir/gateway/state.h"
 #include "weir/gateway/worker.h"
+#include "weir/io/reactor.h"
 #include "weir/metrics/registry.h"
 #include "weir/server/address_table.h"
 #include "weir/server/file_watch.h"
@@ -74,6 +76,11 @@ class Server {
   // {"outcome": "not_executed"} or {"outcome": "executed", "status": .., "body": ..}.
   Answered unknown_outcomes();
   Answered resolve_outcome(std::string_view id, std::string_view json);
+  // {"limit": 500 | "500/min" | null, "for"?: "10m", "tier"?: "gold"}: a limit by hand, see gateway/limit_overrides.h; null
+  // is the file's again. Statuses 200, 400 with the place of the fault, 404 with what may have been meant.
+  Answered set_rate_limit(std::string_view name, std::string_view json);
+  // Takes overrides back when their time is over; ends when none has an end. One at a time; on the admin's thread.
+  async::Task<void> watch_overrides(io::Reactor& reactor);
   // Stops accepting, lets exchanges end, then stops the workers. A second call cuts everything off at once.
   void drain();
   // Until drained.
@@ -139,6 +146,7 @@ class Server {
   std::vector<io::Address> listening_;
   std::vector<std::unique_ptr<Thread>> workers_;
   std::unique_ptr<Thread> admin_;
+  bool watching_overrides_ = false;  // of the admin's thread
   std::uint64_t experiment_reloads_ok_ = 0;
   std::uint64_t experiment_reloads_failed_ = 0;
   std::unique_ptr<FileWatch> experiment_watch_;  // last: its thread uses what stands above

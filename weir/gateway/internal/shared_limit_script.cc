@@ -132,22 +132,25 @@ end
 local function gcra(key, limit, window, burst)
   local spacing = math.ceil(window / limit)
   local room = burst * spacing
-  local due = math.max(now, tonumber(call('HGET', key, 'a') or '0'))
+  local head = call('HMGET', key, 'a', 'p')
+  local due, was = math.max(now, tonumber(head[1] or '0')), tonumber(head[2] or spacing)
+  -- Another rate: what is taken stays taken, in units.
+  if was ~= spacing then due = now + math.ceil((due - now) / was * spacing) end
   local self = {}
   function self.wait(cost) return math.max(0, due + cost * spacing - now - room) end
   function self.charge(count)
     due = math.min(due + count * spacing, now + room)
-    call('HSET', key, 'a', text(due))
+    call('HSET', key, 'a', text(due), 'p', text(spacing))
     return now + 1
   end
   function self.give(count)
-    call('HSET', key, 'a', text(math.max(now, due - count * spacing)))
+    call('HSET', key, 'a', text(math.max(now, due - count * spacing)), 'p', text(spacing))
   end
   function self.look()
     local taken = due - now
     if taken == 0 then return burst, 0, 0 end
     local rest = taken % spacing
-    return math.floor((room - taken) / spacing), rest == 0 and spacing or rest, taken
+    return math.max(0, math.floor((room - taken) / spacing)), rest == 0 and spacing or rest, taken
   end
   return self
 end

@@ -2,13 +2,13 @@
 //
 //   KEYS   one hash a limit and client; {…} in its name keeps a client's state in one slot
 //   ARGV   1 what: "take" or "give"; 2 the node
-//          then for each key eight numbers: algorithm, limit, window, cost, burst, shadow, owed, last
+//          then for each key nine: algorithm, limit, window, cost, burst, shadow, owed, last, used
 //   answer one number: all admitted; then for each key five: wait, remaining, next, reset, booked
 //
 // Times are microseconds of Redis' own clock, whole numbers below 2^53 (exact in Lua). Bookings round up and the
 // present rounds down. `owed` units were admitted by the node while it could not ask, and are booked now before
 // anything is decided. `last` is the node's newest booking that it knows of: if the hash does not hold it, the server
-// has lost its data, and what the node has admitted in the window (the ninth number, `used`) is booked first.
+// has lost its data, and what the node has admitted in the window (`used`) is booked first.
 #ifndef WEIR_GATEWAY_INTERNAL_SHARED_LIMIT_SCRIPT_H_
 #define WEIR_GATEWAY_INTERNAL_SHARED_LIMIT_SCRIPT_H_
 

@@ -30,7 +30,9 @@ RateLimitStage::RateLimitStage(std::vector<Limit> limits, Options options)
   ratelimit::LimitReport report;
   report.policy = &limits_.front().policy;
   report.decision.allowed = true;
-  report.decision.limit = report.policy->limit;
+  // Of a bucket the burst, as its decisions have it.
+  item_limit_ = report.policy->burst != 0 ? report.policy->burst : report.policy->limit;
+  report.decision.limit = item_limit_;
   std::string buffer;
   for (const ratelimit::HeaderField& field : ratelimit::format_headers({&report, 1}, {}, buffer)) {
     if (field.name == "RateLimit-Policy") policy_field_ = field.value;
@@ -111,7 +113,9 @@ Verdict RateLimitStage::refuse(Exchange& exchange) noexcept {
 }
 
 void RateLimitStage::describe(Exchange& exchange, std::span<const ratelimit::LimitReport> reports) const {
-  if (reports.size() == 1 && reports.front().decision.allowed && !item_.empty()) {
+  // Another limit than the rendered one: set by hand.
+  if (reports.size() == 1 && reports.front().decision.allowed && !item_.empty() &&
+      reports.front().decision.limit == item_limit_) {
     const ratelimit::Decision& decision = reports.front().decision;
     std::array<char, 64> text;
     char* at = std::to_chars(text.data(), text.data() + 20, decision.remaining).ptr;

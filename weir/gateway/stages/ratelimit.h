@@ -103,6 +103,7 @@ class RateLimitStage final : public Stage {
   // With one limit, nearly always, most of the two fields is the same for every request: rendered once.
   std::string policy_field_;  // `"per_client";q=100;w=60`
   std::string item_;          // `"per_client";r=`
+  std::uint32_t item_limit_ = 0;
 };
 
 class SharedRateLimitStage final : public AsyncStage {

@@ -82,7 +82,7 @@ async::Task<bool> RateLimitStage::ask_redis(Exchange& exchange, Gathered& all) {
   for (std::size_t i = all.local; i < all.count; ++i) {
     const Bucket& bucket = *all.items[i].bucket;
     std::optional<ratelimit::Decision> refusal;
-    if (bucket.policy.limit == 0) {
+    if (bucket.shared->limit() == 0) {
       refusal.emplace();
       refusal->reason = ratelimit::Reason::cost_exceeds_limit;
     } else {
