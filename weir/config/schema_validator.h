@@ -113,6 +113,8 @@ class Schema {
       return unless(node.kind != Node::Kind::list || node.items.size() >= std::stoul(value.text));
     if (keyword == "maxItems")
       return unless(node.kind != Node::Kind::list || node.items.size() <= std::stoul(value.text));
+    if (keyword == "minProperties")
+      return unless(node.kind != Node::Kind::map || node.entries.size() >= std::stoul(value.text));
     if (keyword == "maxProperties")
       return unless(node.kind != Node::Kind::map || node.entries.size() <= std::stoul(value.text));
     return apply_nested(keyword, value, schema, node, at);

@@ -16,6 +16,7 @@
 #include "weir/server/admin_client.h"
 #include "weir/server/diff_cli.h"
 #include "weir/server/experiment_cli.h"
+#include "weir/server/fmt_cli.h"
 #include "weir/server/log.h"
 #include "weir/server/server.h"
 #include "weir/server/token_cli.h"
@@ -234,6 +235,8 @@ int run_command(int argc, const char* const* argv, const gateway::PlanOptions& o
   diff_cmd->footer(
       "Example:\n  weir diff weir.yaml weir.new.yaml\nExit: 0 both are valid, 1 one is not, 2 usage.");
   diff_cmd->callback([&] { code = diff(file, file_after, output == "json"); });
+
+  add_fmt_command(app, code);
 
   ProxyArguments arguments;
   CLI::App* proxy_cmd = app.add_subcommand("proxy", "Put a gateway in front of one service, without a file");
