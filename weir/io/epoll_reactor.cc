@@ -457,6 +457,8 @@ int EpollReactor::wait_ms() const noexcept {
 void EpollReactor::turn() noexcept {
   const int n = ::epoll_wait(epoll_fd_, events_.data(), kBatch, wait_ms());
   WEIR_CHECK(n >= 0 || errno == EINTR);
+  const std::uint64_t before = activity_.load(std::memory_order_relaxed);
+  activity_.store(before + 1, std::memory_order_relaxed);  // a plain add: there is no other writer
   now_ = clock_.now();
   next_event_ = 0;
   event_count_ = std::max(n, 0);  // interrupted by a signal: a turn without events
@@ -469,6 +471,7 @@ void EpollReactor::turn() noexcept {
     run_posted();
     run_ready();
   }
+  activity_.store(before + 2, std::memory_order_relaxed);
 }
 
 void EpollReactor::deliver_events() noexcept {

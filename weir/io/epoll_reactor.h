@@ -55,6 +55,10 @@ class EpollReactor final : public Reactor {
   // One turn of the loop. Waits until there is something to do. Not from within a turn.
   void turn() noexcept;
 
+  // Odd while a turn's work runs, even while it waits for events; another number with each. Thread-safe: for those who
+  // watch whether a turn ends.
+  std::uint64_t activity() const noexcept { return activity_.load(std::memory_order_relaxed); }
+
  private:
   friend class EpollStream;
   friend class EpollListener;
@@ -82,6 +86,7 @@ class EpollReactor final : public Reactor {
   std::array<epoll_event, kBatch> events_;
 
   std::atomic<bool> stopped_{false};
+  std::atomic<std::uint64_t> activity_{0};  // written by the loop alone
   bool woken_ = false;
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;   // guarded by posted_mutex_

@@ -72,12 +72,14 @@ Server::Server(ServerOptions options, Log& log)
       seed_{base::random_seed(), base::random_seed()},
       state_(seed_, [this](const auto& upstream, const auto& change,
                            const auto& failed) { on_transition(upstream, change, failed); }),
-      addresses_(seed_) {
+      addresses_(seed_),
+      watchdog_({}, [this](const std::string& line) { log_.warn(line); }) {
   state_.limit_overrides()->set_log([this](const std::string& line) { log_.info(line); });
 }
 
 Server::~Server() {
   experiment_watch_.reset();
+  watchdog_.stop();
   // Every thread first, then what they run on: a scrape on the admin's thread looks into the workers.
   const auto stop = [](const std::unique_ptr<Thread>& thread) {
     if (thread == nullptr || !thread->thread.joinable()) return;
@@ -131,6 +133,10 @@ Result<void> Server::start(config::Config config) {
       thread_drained();
     });
   if (admin_ != nullptr) admin_->thread = std::thread([thread = admin_.get()] { thread->reactor->run(); });
+  for (std::size_t i = 0; i < workers_.size(); ++i)
+    watchdog_.watch("worker " + std::to_string(i), *workers_[i]->reactor,
+                    workers_[i]->thread.native_handle());
+  watchdog_.start();
   watch_experiments();
   log_.info("serving on " + join([this] {
               std::vector<std::string> all;
@@ -613,14 +619,27 @@ void Server::declare_metrics() {
   collect(registry.counter_family("weir_log_dropped_total", "Access log lines that were dropped."),
           std::function<double()>(
               [this] { return access_log_ == nullptr ? 0.0 : static_cast<double>(access_log_->dropped()); }));
+  declare_worker_metrics();
+}
+
+void Server::declare_worker_metrics() {
+  metrics::Registry& registry = *registry_;
+  const auto collect = [this](metrics::FamilyId family, std::function<double()> read) {
+    collectors_.push_back(registry_->collect(family, std::move(read)));
+  };
   collect(registry.counter_family("weir_connections_refused_total",
                                   "Connections closed unanswered: their address had too many."),
-          std::function<double()>([this] {
+          [this] {
             double refused = 0;
             for (const auto& worker : workers_)
               refused += static_cast<double>(worker->units.front().core->refused_connections());
             return refused;
-          }));
+          });
+  collect(registry.gauge_family("weir_workers_stuck",
+                                "Workers whose loop has not turned for more than a second."),
+          [this] { return static_cast<double>(watchdog_.stuck()); });
+  collect(registry.counter_family("weir_worker_stalls_total", "Times that a worker was stuck so."),
+          [this] { return static_cast<double>(watchdog_.stalls()); });
 }
 
 std::string Server::metrics_text() { return metrics::format_text(registry_->snapshot()); }

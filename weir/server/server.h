@@ -38,6 +38,7 @@
 #include "weir/server/address_table.h"
 #include "weir/server/file_watch.h"
 #include "weir/server/log.h"
+#include "weir/server/watchdog.h"
 #include "weir/server/worker_core.h"
 
 namespace weir::server {
@@ -113,6 +114,7 @@ class Server {
   Result<std::unique_ptr<Thread>> make_thread(std::size_t index, bool admin);
   void declare_metrics();
   void declare_auth_metrics();
+  void declare_worker_metrics();
   void publish(std::shared_ptr<const gateway::Plan> plan);
   void watch_experiments();
   void reload_experiments(const std::string& file);
@@ -129,6 +131,7 @@ class Server {
   std::unique_ptr<metrics::Registry> registry_;
   gateway::State state_;
   AddressTable addresses_;
+  Watchdog watchdog_;
   std::unique_ptr<gateway::AccessLogWriter> access_log_;
   std::vector<metrics::Collector> collectors_;
 
