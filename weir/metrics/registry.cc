@@ -278,7 +278,9 @@ Snapshot Registry::snapshot() const {
   std::size_t room = 0;
   {
     const std::lock_guard lock(mutex_);
-    room = series_max_ - series_;
+    // Series live as long as the process, and reloads may have used up their room: what is read at each scrape, such as the
+    // state of breakers, keeps a tenth of it.
+    room = std::max(series_max_ - series_, series_max_ / 10);
     for (const auto& state : families_) {
       all.push_back(state->described);
       read_shards(*state, all.back());

@@ -12,8 +12,8 @@
 //   registry.shard(0).add(shed);                                  // on worker 0, and nowhere else
 //   std::string text = format_text(registry.snapshot());          // on any thread
 //
-// Bounds: series_max series in all (more fold into one series of their family whose labels all read "other",
-// counted in weir_metrics_series_folded_total), 256 bytes a label value, 8 labels a family.
+// Bounds: series_max series in all, and a tenth of that for collectors whatever else there is (more fold into one series of
+// their family whose labels all read "other", counted in weir_metrics_series_folded_total), 256 bytes a label value, 8 labels a family.
 //
 // Thread-safe, except that a Shard has one writer. Making a series takes a mutex and a map look-up: keep
 // its id.

@@ -15,6 +15,8 @@
 namespace weir::server {
 namespace {
 
+constexpr Duration kAdoptWithin = std::chrono::seconds{1};
+
 // For a whole key set from a provider.
 constexpr Duration kKeyPatience = std::chrono::seconds{5};
 
@@ -238,8 +240,25 @@ void Server::publish(std::shared_ptr<const gateway::Plan> plan) {
     const std::lock_guard lock(mutex_);
     plan_ = plan;
   }
+  // Whoever is told that a reload is done finds the new plan on every worker. One that is stuck is not waited for long: it
+  // takes the plan when it goes on.
+  struct Adopted {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t count = 0;
+  };
+  const auto adopted = std::make_shared<Adopted>();
   for (const auto& worker : workers_)
-    worker->reactor->post([unit = &worker->units.front(), plan] { unit->worker->adopt(plan); });
+    worker->reactor->post([unit = &worker->units.front(), plan, adopted] {
+      unit->worker->adopt(plan);
+      const std::lock_guard lock(adopted->mutex);
+      ++adopted->count;
+      adopted->changed.notify_one();
+    });
+  {
+    std::unique_lock lock(adopted->mutex);
+    adopted->changed.wait_for(lock, kAdoptWithin, [&] { return adopted->count == workers_.size(); });
+  }
   watch_experiments();
 }
 
