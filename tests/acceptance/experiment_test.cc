@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fstream>
 #include <map>
+#include <utility>
 
 #include "tests/acceptance/acceptance.h"
 #include "weir/base/hash.h"
@@ -234,7 +235,9 @@ TEST(Experiment, ClientsCannotSpeakForWeir) {
                       {"X-Experiments", "evil"},
                       {"x_experiments", "evil"},
                       {"X.Flags", "evil"},
-                      {"x-flags", "evil"}};
+                      {"x-flags", "evil"},
+                      {"X-Experiment-Override", "evil"},
+                      {"x_experiment.override", "evil"}};
   shop.gateway.get("/x", forged);
   const Seen seen = shop.a.last("/x");
   EXPECT_EQ(seen.count("X-Experiments"), 1U);
@@ -284,6 +287,67 @@ TEST(Experiment, AnonymousUnitsKeepTheirVariant) {
   }
   EXPECT_TRUE(
       shop.gateway.get("/x", {{"Cookie", "weir_unit=chosen.AAAAAAAAAAAAAAAAAAAAAA"}}).has("Set-Cookie"));
+}
+
+// A sticky experiment keeps what a unit had when the weights change, by a signed cookie. Targeting is asked again; who
+// has no cookie, a forged one or somebody else's is computed anew.
+TEST(Experiment, StickyUnitsKeepTheirVariantWithinTargeting) {
+  const auto text = [](std::string_view weights, std::string_view country) {
+    return with(
+        "experiments:\n  - {key: checkout_button, unit: user_id, hash: fnv1a, sticky: true, "
+        "when: {country: $COUNTRY}, variants: [$WEIGHTS]}\n"
+        "flags:\n  - {key: dark_mode, type: boolean, default: false}\n"
+        "  - {key: banner, type: string, default: x}\n",
+        {{"WEIGHTS", std::string(weights)}, {"COUNTRY", std::string(country)}});
+  };
+  constexpr std::string_view kEven = "{name: control, weight: 50}, {name: treatment, weight: 50}";
+  constexpr std::string_view kUneven = "{name: control, weight: 10}, {name: treatment, weight: 90}";
+  Shop shop;
+  double reloads = 0;
+  const auto change = [&](const std::string& to) {
+    shop.file.change(to);
+    ASSERT_TRUE(shop.gateway.wait_for_metric("weir_experiment_reloads_total", {{"result", "ok"}}, ++reloads));
+  };
+  const auto ask = [&](std::string_view user, std::string_view cookie) {
+    return shop.gateway.get(
+        "/x",
+        {{"X-User", std::string(user)}, {"X-Country", "US"}, {"Cookie", "a=b; " + std::string(cookie)}});
+  };
+  std::size_t treated = 0;
+  const auto told = [&] {  // what the service that answered last was told
+    const bool by_b = shop.b.count("/x") > std::exchange(treated, shop.b.count("/x"));
+    return (by_b ? shop.b : shop.a).last("/x").field("X-Experiments");
+  };
+  const auto cookie_of = [](const Answer& answer) {
+    for (const auto& [name, value] : answer.fields)
+      if (value.starts_with("weir_sticky=")) return value.substr(0, value.find(';'));
+    return std::string();
+  };
+  change(text(kEven, "US"));
+  const std::string cookie = cookie_of(ask("user_2", ""));
+  ASSERT_FALSE(cookie.empty());
+  EXPECT_EQ(told(), R"(checkout_button="control")") << "bucket 36";
+  EXPECT_EQ(cookie_of(ask("user_2", cookie)), "") << "nothing new to keep";
+  EXPECT_EQ(told(), R"(checkout_button="control")");
+
+  change(text(kUneven, "US"));
+  EXPECT_EQ(cookie_of(ask("user_2", cookie)), "");
+  EXPECT_EQ(told(), R"(checkout_button="control")");
+  EXPECT_NE(cookie_of(ask("user_2", "")), "");
+  EXPECT_EQ(told(), R"(checkout_button="treatment")");
+  std::string forged = cookie;
+  forged[forged.size() - 1] = forged.back() == 'A' ? 'B' : 'A';
+  ask("user_2", forged);
+  EXPECT_EQ(told(), R"(checkout_button="treatment")");
+  EXPECT_NE(cookie_of(ask("user_1", cookie)), "") << "another user of the same browser";
+  EXPECT_EQ(told(), R"(checkout_button="treatment")");
+
+  change(text(kUneven, "CA"));
+  ask("user_2", cookie);
+  EXPECT_EQ(told(), "") << "no longer targeted";
+  change(text(kUneven, "US"));
+  ask("user_2", cookie);
+  EXPECT_EQ(told(), R"(checkout_button="control")");
 }
 
 // An exposure is one line for a unit and its variant, and none for a request that was refused.

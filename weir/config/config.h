@@ -253,10 +253,12 @@ struct Experiments {
   std::vector<AttributeSource> attributes;
   Anonymous anonymous = Anonymous::cookie;
   std::string cookie = "weir_unit";
+  std::string sticky_cookie = "weir_sticky";
   std::string secret;             // "": one is made at every start
   std::string exposures = "off";  // "off", "stdout" or a path
   // The file as it was when the configuration was read; later versions of it come by load_experiments().
   std::shared_ptr<const experiment::Snapshot> snapshot;
+  std::uint64_t fingerprint = 0;  // of that text: whether a later look at the file finds another one
   Position at;
 };
 

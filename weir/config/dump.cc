@@ -412,6 +412,7 @@ void experiments(JsonWriter& json, const Experiments& from) {
   json.close('}');
   json.member("anonymous", kAnonymous[static_cast<std::size_t>(from.anonymous)]);
   json.member("cookie", from.cookie);
+  json.member("sticky_cookie", from.sticky_cookie);
   if (!from.secret.empty()) json.member("secret", "***");
   json.member("exposures", from.exposures).close('}');
 }

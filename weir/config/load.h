@@ -45,6 +45,7 @@ struct ExperimentsResult {
   std::shared_ptr<const experiment::Snapshot> snapshot;  // null when any diagnostic is an error
   std::vector<Diagnostic> diagnostics;
   std::vector<std::string> files;
+  std::uint64_t fingerprint = 0;  // of the text, the same as config::Experiments::fingerprint; 0: not read
 };
 ExperimentsResult load_experiments(const std::string& path, const Environment& environment);
 ExperimentsResult load_experiments_text(const std::string& name, std::string_view text);

@@ -151,6 +151,9 @@ void read_experiments(const Value& root, const ReadContext& context) {
                        : anonymous->text == "address" ? Experiments::Anonymous::address
                                                       : Experiments::Anonymous::cookie;
   if (const Value* cookie = sound(*map, "cookie")) target.cookie = cookie->text;
+  if (const Value* cookie = sound(*map, "sticky_cookie")) target.sticky_cookie = cookie->text;
+  if (target.cookie == target.sticky_cookie)
+    context.report.error(target.at, "`cookie` and `sticky_cookie` must have two names");
   if (const Value* secret = sound(*map, "secret")) {
     target.secret = free_text(*secret, context);
     if (secret->source.empty())
@@ -173,6 +176,7 @@ void read_experiments(const Value& root, const ReadContext& context) {
   context.files.push_back(target.file);
   context.config.files.push_back(target.file);
   target.snapshot = read_text(*text, number, context.report);
+  target.fingerprint = base::fnv1a64(*text);
 }
 
 }  // namespace internal
@@ -180,6 +184,7 @@ void read_experiments(const Value& root, const ReadContext& context) {
 ExperimentsResult load_experiments_text(const std::string& name, std::string_view text) {
   ExperimentsResult result;
   result.files.push_back(name);
+  result.fingerprint = base::fnv1a64(text);
   Report report;
   try {
     result.snapshot = read_text(text, 0, report);

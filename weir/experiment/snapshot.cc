@@ -307,6 +307,13 @@ bool Snapshot::is_experiment(EntryId id) const noexcept {
   return id.index < compiled_->entries.size() && compiled_->entries[id.index].experiment;
 }
 
+bool Snapshot::is_sticky(EntryId id) const noexcept {
+  if (id.index >= compiled_->entries.size()) return false;
+  for (const internal::Rule& rule : compiled_->entries[id.index].rules)
+    if (rule.sticky) return true;
+  return false;
+}
+
 std::vector<std::string_view> Snapshot::variants(EntryId id) const {
   std::vector<std::string_view> names;
   if (id.index < compiled_->entries.size())

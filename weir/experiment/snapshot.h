@@ -98,6 +98,8 @@ class Snapshot {
   std::size_t size() const noexcept;  // experiments and flags; ids are 0 .. size()-1
   std::string_view key(EntryId id) const noexcept;
   bool is_experiment(EntryId id) const noexcept;
+  // Some rule of the entry keeps what a unit had before (Context::remember).
+  bool is_sticky(EntryId id) const noexcept;
   std::vector<std::string_view> variants(EntryId id) const;  // names, in order
 
   Decision evaluate(EntryId id, const Context& context) const;

@@ -73,6 +73,7 @@ void Exchange::end() noexcept {
   tracing.clear();
   stages_entered = 0;
   decisions = nullptr;
+  override_text = {};
   chosen_upstream.reset();
   downstream = nullptr;
   waiter = nullptr;

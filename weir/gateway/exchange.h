@@ -195,6 +195,9 @@ class Exchange {
   // --- experiments ---
   // What the experiment stage decided; null on routes without one. Good until the exchange ends.
   const HeldDecisions* decisions = nullptr;
+  // What the client sent in X-Experiment-Override, which sanitize took away; not looked at yet. Only on routes
+  // with experiments or flags.
+  std::string_view override_text;
   // The upstream that a variant chose in place of the route's; index in the plan.
   std::optional<std::uint32_t> chosen_upstream;
 

@@ -50,7 +50,8 @@ class Builder {
     if (Result<void> added = add_redis(); !added) return added.error();
     for (const config::RateLimit& limit : plan_->config.rate_limits)
       if (Result<void> added = add_limit(limit); !added) return added.error();
-    const std::array<std::string, 2> owned{plan_->config.passport.header, plan_->config.proxy_state.header};
+    std::vector<std::string> owned{plan_->config.passport.header, plan_->config.proxy_state.header};
+    if (plan_->config.experiments) owned.emplace_back(kOverrideHeader);
     plan_->owned_names = OwnedNames(owned);
     Result<std::shared_ptr<const AuthPlan>> auth = state_.auth.build(plan_->config);
     if (!auth) return auth.error();
@@ -330,6 +331,7 @@ class Builder {
     options.attributes = all.attributes;
     options.anonymous = all.anonymous;
     options.cookie = all.cookie;
+    options.sticky_cookie = all.sticky_cookie;
     options.secret = all.secret.empty() ? options.state->random_secret() : all.secret;
     for (const config::VariantEffect& effect : from.variants) {
       ExperimentStage::Effect& made = options.effects.emplace_back();
@@ -398,8 +400,9 @@ class Builder {
   void add_stages(Route& route) {
     const config::Route& from = route.options;
     add(route, std::make_unique<TraceStage>());  // first: even a refused request has an id
-    add(route,
-        std::make_unique<SanitizeStage>(plan_->owned_names));  // strangers may not speak in weir's name
+    const bool decides = plan_->config.experiments && (!from.experiments.empty() || !from.flags.empty());
+    add(route, std::make_unique<SanitizeStage>(plan_->owned_names,
+                                               decides));  // strangers may not speak in weir's name
     if (from.cors) add(route, std::make_unique<CorsStage>(*from.cors));  // a page may read refusals, too
     if (!from.allow.empty() || !from.deny.empty())
       add(route, std::make_unique<AccessStage>(from.allow, from.deny));  // who may not come at all
@@ -413,7 +416,7 @@ class Builder {
       RateLimitStage* later = nullptr;
       add(route, make_rate_limit(route, std::move(limits), &later, first));
     }
-    if (plan_->config.experiments && (!from.experiments.empty() || !from.flags.empty()))
+    if (decides)
       add(route, experiment_stage(from));  // knows who asks; a cache varies on what it decides
     if (!from.serve.empty()) add(route, std::make_unique<ReadBodyStage>(ExperimentsTerminal::kBodyMax));
     if (from.upstream || from.bff) {

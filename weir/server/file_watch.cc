@@ -12,10 +12,7 @@ constexpr std::chrono::milliseconds kLook{200};
 }  // namespace
 
 FileWatch::FileWatch(std::string path, std::function<void()> changed)
-    : path_(std::move(path)),
-      changed_(std::move(changed)),
-      seen_(stamp_of(path_)),
-      thread_([this] { run(); }) {}
+    : path_(std::move(path)), changed_(std::move(changed)), thread_([this] { run(); }) {}
 
 FileWatch::~FileWatch() {
   {
@@ -26,6 +23,11 @@ FileWatch::~FileWatch() {
   thread_.join();
 }
 
+void FileWatch::look_again() {
+  const std::lock_guard lock(mutex_);
+  seen_ = {};
+}
+
 FileWatch::Stamp FileWatch::stamp_of(const std::string& path) {
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return {};
@@ -34,18 +36,17 @@ FileWatch::Stamp FileWatch::stamp_of(const std::string& path) {
 }
 
 void FileWatch::run() {
-  Stamp last = seen_;
+  Stamp last = stamp_of(path_);
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, kLook, [this] { return ended_; })) {
-    lock.unlock();
     const Stamp now = stamp_of(path_);
     const bool steady = now == last;
     last = now;
     // A file that is gone for a moment (moved away, its successor on the way) is no change yet.
-    if (steady && now != seen_ && now != Stamp{}) {
-      seen_ = now;
-      changed_();
-    }
+    if (!steady || now == seen_ || now == Stamp{}) continue;
+    seen_ = now;
+    lock.unlock();
+    changed_();
     lock.lock();
   }
 }

@@ -269,13 +269,22 @@ void Server::watch_experiments() {
     experiment_watch_.reset();
     return;
   }
+  {
+    const std::lock_guard lock(mutex_);
+    experiments_read_ = now->config.experiments->fingerprint;
+  }
   const std::string& file = now->config.experiments->file;
-  if (experiment_watch_ != nullptr && experiment_watch_->path() == file) return;
+  if (experiment_watch_ != nullptr && experiment_watch_->path() == file)
+    return experiment_watch_->look_again();
   experiment_watch_ = std::make_unique<FileWatch>(file, [this, file] { reload_experiments(file); });
 }
 
 void Server::reload_experiments(const std::string& file) {
   const config::ExperimentsResult loaded = config::load_experiments(file, config::system_environment());
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(experiments_read_, loaded.fingerprint) == loaded.fingerprint) return;
+  }
   std::string report;
   for (const config::Diagnostic& diagnostic : loaded.diagnostics)
     report.append("\n").append(config::to_text(diagnostic, loaded.files));

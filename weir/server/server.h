@@ -150,6 +150,7 @@ class Server {
   std::vector<std::unique_ptr<Thread>> workers_;
   std::unique_ptr<Thread> admin_;
   bool watching_overrides_ = false;  // of the admin's thread
+  std::uint64_t experiments_read_ = 0;  // fingerprint of the file as it was read last
   std::uint64_t experiment_reloads_ok_ = 0;
   std::uint64_t experiment_reloads_failed_ = 0;
   std::unique_ptr<FileWatch> experiment_watch_;  // last: its thread uses what stands above

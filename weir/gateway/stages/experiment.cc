@@ -116,6 +116,11 @@ struct ExperimentStage::Binding {
   std::shared_ptr<const void> counted;
   std::vector<experiment::EntryId> experiments;
   std::vector<experiment::EntryId> flags;
+  struct Sticky {
+    experiment::EntryId id;
+    std::size_t decision = 0;  // its place among the decisions: experiments, then flags
+  };
+  std::vector<Sticky> sticky;
   std::optional<experiment::Context> context;
   std::string passport_text;  // the last one seen and what it says: requests of one client come together
   Value passport;
@@ -140,6 +145,13 @@ ExperimentStage::Binding& ExperimentStage::bind(std::size_t worker) {
   for (const std::string& key : options_.experiments)
     binding->experiments.push_back(binding->snapshot->find(key));
   for (const std::string& key : options_.flags) binding->flags.push_back(binding->snapshot->find(key));
+  binding->sticky.clear();
+  std::size_t decision = 0;
+  for (const auto* list : {&binding->experiments, &binding->flags})
+    for (const experiment::EntryId id : *list) {
+      if (binding->snapshot->is_sticky(id)) binding->sticky.push_back({id, decision});
+      ++decision;
+    }
   binding->context.emplace(*binding->snapshot);
   return *binding;
 }
@@ -206,13 +218,44 @@ std::string_view ExperimentStage::anonymous_unit(Exchange& exchange) const {
     for (std::size_t i = 0; i < 16; ++i, word >>= 4) digits[half * 16 + i] = kHex[word & 15];
   }
   const std::string fresh = sign_text(options_.secret, kUnitPurpose, {digits.data(), digits.size()});
-  // 180 days; the unit alone, since its variants can be computed anew (research: GrowthBook's lifetime).
-  exchange.add_answer_field("Set-Cookie",
-                            exchange.arena.concat({options_.cookie, "=", fresh,
-                                                   "; Path=/; Max-Age=15552000; HttpOnly; SameSite=Lax",
-                                                   exchange.secure ? "; Secure" : ""}),
-                            http::Name::set_cookie);
+  set_cookie(exchange, options_.cookie, fresh);
   return exchange.arena.keep({digits.data(), digits.size()});
+}
+
+void ExperimentStage::set_cookie(Exchange& exchange, std::string_view name, std::string_view value) const {
+  exchange.add_answer_field(
+      "Set-Cookie",
+      exchange.arena.concat({name, "=", value, "; Path=/; Max-Age=15552000; HttpOnly; SameSite=Lax",
+                             exchange.secure ? "; Secure" : ""}),
+      http::Name::set_cookie);
+}
+
+StickyMemory ExperimentStage::recall(const Exchange& exchange, Binding& binding) const {
+  StickyMemory memory =
+      StickyMemory::read(options_.secret, cookie_value(exchange.request.fields, options_.sticky_cookie));
+  const experiment::Snapshot& snapshot = *binding.snapshot;
+  std::array<char, 24> digits;
+  for (const Binding::Sticky& sticky : binding.sticky) {
+    const std::string_view key = snapshot.key(sticky.id);
+    const std::string_view before =
+        memory.variant(key, snapshot.unit_of(sticky.id, *binding.context, digits));
+    if (!before.empty()) binding.context->remember(key, before);
+  }
+  return memory;
+}
+
+void ExperimentStage::remember(Exchange& exchange, Binding& binding, std::span<const Decision> decisions,
+                               StickyMemory& memory) const {
+  const experiment::Snapshot& snapshot = *binding.snapshot;
+  memory.forget([&](std::string_view key) { return !snapshot.is_sticky(snapshot.find(key)); });
+  std::array<char, 24> digits;
+  for (const Binding::Sticky& sticky : binding.sticky) {
+    // What was forced, allowed or overridden is no choice of the split, and goes when its cause goes.
+    const Decision& decision = decisions[sticky.decision];
+    if (decision.reason == experiment::Reason::split)
+      memory.put(decision.key, decision.variant, snapshot.unit_of(sticky.id, *binding.context, digits));
+  }
+  if (memory.changed()) set_cookie(exchange, options_.sticky_cookie, memory.sign(options_.secret));
 }
 
 void ExperimentStage::fill(Exchange& exchange, Binding& binding) const {
@@ -240,11 +283,8 @@ void ExperimentStage::fill(Exchange& exchange, Binding& binding) const {
 
 // "key:variant,key:variant;1790000000.signature"
 void ExperimentStage::take_overrides(Exchange& exchange, experiment::Context& context) const {
-  const http::Field* field = exchange.request.fields.find(kOverrideHeader);
-  if (field == nullptr) return;
-  std::string_view text = verified_text(options_.secret, kOverridePurpose, field->value);
-  exchange.request.fields.remove_if(
-      [](const http::Field& f) { return base::iequals(f.name, kOverrideHeader); });
+  if (exchange.override_text.empty()) return;
+  const std::string_view text = verified_text(options_.secret, kOverridePurpose, exchange.override_text);
   const std::size_t semicolon = text.find(';');
   if (semicolon == std::string_view::npos) return;
   const auto until = base::parse_u64(text.substr(semicolon + 1));
@@ -294,6 +334,8 @@ void ExperimentStage::apply(Exchange& exchange, const HeldDecisions& held) const
 Verdict ExperimentStage::admit(Exchange& exchange) {
   Binding& binding = bind(exchange.worker.index);
   fill(exchange, binding);
+  std::optional<StickyMemory> memory;
+  if (!binding.sticky.empty()) memory = recall(exchange, binding);
   const experiment::Snapshot& snapshot = *binding.snapshot;
   const std::size_t count = binding.experiments.size() + binding.flags.size();
   auto* const decisions = static_cast<Decision*>(exchange.arena.allocate_aligned(count * sizeof(Decision)));
@@ -302,6 +344,7 @@ Verdict ExperimentStage::admit(Exchange& exchange) {
     ::new (at++) Decision(snapshot.evaluate(id, *binding.context));
   for (const experiment::EntryId id : binding.flags)
     ::new (at++) Decision(snapshot.evaluate(id, *binding.context));
+  if (memory) remember(exchange, binding, {decisions, count}, *memory);
   HeldDecisions held;
   held.snapshot = binding.counted;
   held.experiments = {decisions, binding.experiments.size()};

@@ -1,7 +1,7 @@
 // experiment: what the unit sees on this route, told to the upstream and acted upon.
 //
 // Evaluates the route's experiments and flags for the unit of the request (the passport's user, else a signed
-// cookie of weir's own, else the address, by choice), sends X-Experiments and X-Flags (RFC 9651 dictionaries)
+// cookie of weir's own, else the address, by choice), with what a signed cookie says it had before, sends X-Experiments and X-Flags (RFC 9651 dictionaries)
 // to upstreams that are not external, and lets a variant choose the upstream and change header fields. An
 // exposure is recorded when the exchange ends, if its request went on to be answered: a refused one showed
 // nobody anything.
@@ -23,6 +23,7 @@
 #include "weir/gateway/exchange.h"
 #include "weir/gateway/experiments.h"
 #include "weir/gateway/stage.h"
+#include "weir/gateway/sticky.h"
 
 namespace weir::gateway {
 
@@ -56,7 +57,8 @@ class ExperimentStage final : public Stage {
     std::vector<Effect> effects;  // the first of a request's variants that names an upstream chooses it
     std::vector<config::AttributeSource> attributes;
     config::Experiments::Anonymous anonymous = config::Experiments::Anonymous::cookie;
-    std::string cookie;
+    std::string cookie;         // of the unit
+    std::string sticky_cookie;  // of what it was given, for sticky experiments
     std::string secret;
   };
 
@@ -75,6 +77,12 @@ class ExperimentStage final : public Stage {
   // The passport that upstreams are told, as JSON; null for who has none.
   static const experiment::Value* passport_of(const Exchange& exchange, Binding& binding);
   std::string_view anonymous_unit(Exchange& exchange) const;
+  // 180 days: the lifetime that GrowthBook's cookies have.
+  void set_cookie(Exchange& exchange, std::string_view name, std::string_view value) const;
+  // What the cookie says of this route's sticky entries goes into the context; then what was decided is kept.
+  StickyMemory recall(const Exchange& exchange, Binding& binding) const;
+  void remember(Exchange& exchange, Binding& binding, std::span<const experiment::Decision> decisions,
+                StickyMemory& memory) const;
   void take_overrides(Exchange& exchange, experiment::Context& context) const;
   void tell_upstream(Exchange& exchange, const HeldDecisions& held) const;
   void apply(Exchange& exchange, const HeldDecisions& held) const;

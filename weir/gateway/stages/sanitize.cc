@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "weir/gateway/experiments.h"
 #include "weir/gateway/plan.h"
 
 namespace weir::gateway {
@@ -122,6 +123,8 @@ Verdict SanitizeStage::admit(Exchange& exchange) {
   const std::string_view seen_host = keep ? fields.value(http::Name::x_forwarded_host) : std::string_view{};
   const std::string_view seen_proto = keep ? fields.value(http::Name::x_forwarded_proto) : std::string_view{};
 
+  if (keeps_override_)
+    if (const http::Field* field = fields.find(kOverrideHeader)) exchange.override_text = field->value;
   fields.remove_if([&](const http::Field& field) {
     if (is_foreign_spelling(field)) return true;
     if (field.id == http::Name::other && owned_.owns(field.name)) return true;

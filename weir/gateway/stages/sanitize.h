@@ -32,12 +32,16 @@ class OwnedNames {
 class SanitizeStage final : public Stage {
  public:
   SanitizeStage() = default;
-  explicit SanitizeStage(OwnedNames owned) : owned_(std::move(owned)) {}
+  // `keeps_override`: what stands in X-Experiment-Override, which nobody behind weir may see, goes to
+  // exchange.override_text.
+  SanitizeStage(OwnedNames owned, bool keeps_override)
+      : owned_(std::move(owned)), keeps_override_(keeps_override) {}
   std::string_view name() const noexcept override { return "sanitize"; }
   Verdict admit(Exchange& exchange) override;
 
  private:
   OwnedNames owned_;
+  bool keeps_override_ = false;
 };
 
 // Sets exchange.peer_trusted and exchange.client from the peer, X-Forwarded-For and trusted_proxies.
