@@ -11,6 +11,9 @@
 //   idle          one request a connection, then all are held open until stdin ends, then one more each:
 //                   bench_load 127.0.0.1:8080 --connections 10000 --idle
 //
+// --field "Name: value" and --post JSON (a POST, of JSON) go with every request; ######## in them is the request's
+// number, so that no two are alike. --awake never sleeps, as with --origin.
+//
 // --client-header sends `X-Client: i` on connection i. --limit L --window-ms W expects the service to admit L
 // requests a connection in any W ms (200) and to refuse the rest (429), and judges every answer by that
 // (measure.h). Prints one line of name=value. Exit 0 when nothing went wrong, 1 when an answer was wrong or
@@ -34,6 +37,7 @@ constexpr const char* kUsage =
     "usage: bench_load ADDRESS:PORT [--connections N] [--requests N | --seconds N] [--warmup N] [--rate N]\n"
     "                  [--path /P] [--client-header] [--limit L --window-ms W] [--slack-us U]\n"
     "                  [--watch-pid PID] [--origin ADDRESS:PORT [--body BYTES]] [--idle]\n"
+    "                  [--field 'Name: value'] [--post JSON] [--awake]\n"
     "       bench_load --free-ports N\n";
 
 struct Options {
@@ -45,6 +49,9 @@ struct Options {
   std::uint64_t rate = 0;    // requests a second; 0: closed loop
   std::string path = "/";
   bool client_header = false;
+  std::string fields;  // lines, each with its end
+  std::string post;    // "": GET
+  bool awake = false;
   std::uint32_t limit = 0;  // 0: every answer must be 200
   std::uint64_t window_ns = 0;
   std::uint64_t slack_ns =
@@ -54,6 +61,9 @@ struct Options {
   std::size_t body = 200;
   bool idle = false;
 };
+
+// Stands for the request's number in what is sent, eight digits.
+constexpr std::string_view kNumber = "########";
 
 class Load;
 
@@ -73,6 +83,7 @@ struct Connection final : Watched {
   int status = 0;
   std::string head;  // only while an answer's head is split over several reads
   std::string request;
+  std::vector<std::size_t> numbers;  // where it says the request's number
   std::optional<WindowCheck> check;
 };
 
@@ -89,10 +100,17 @@ class Load {
       connection.index = i;
       connection.fd = connect_to(options_.address);
       if (connection.fd < 0) die("connect");
-      connection.request = "GET " + options_.path +
-                           " HTTP/1.1\r\nHost: bench.local\r\nUser-Agent: bench_load\r\nAccept: */*\r\n";
+      connection.request = (options_.post.empty() ? "GET " : "POST ") + options_.path +
+                           " HTTP/1.1\r\nHost: bench.local\r\nUser-Agent: bench_load\r\nAccept: */*\r\n" +
+                           options_.fields;
       if (options_.client_header) connection.request += "X-Client: " + std::to_string(i) + "\r\n";
-      connection.request += "\r\n";
+      if (!options_.post.empty())
+        connection.request +=
+            "Content-Type: application/json\r\nContent-Length: " + std::to_string(options_.post.size()) +
+            "\r\n";
+      connection.request += "\r\n" + options_.post;
+      for (std::size_t at = 0; (at = connection.request.find(kNumber, at)) != std::string::npos; ++at)
+        connection.numbers.push_back(at);
       if (options_.limit > 0) connection.check.emplace(options_.limit, options_.window_ns);
       watch(epoll_, connection.fd, EPOLLIN | EPOLLET, &connection);
     }
@@ -151,6 +169,7 @@ class Load {
     const double seconds = static_cast<double>(ended_ - began_) / 1e9;
     std::printf("requests=%lu ok=%lu limited=%lu errors=%lu missing=%lu seconds=%.3f rps=%.0f", counted_, ok_,
                 limited_, errors_, missing_, seconds, static_cast<double>(counted_) / seconds);
+    std::printf(" bytes_per_answer=%lu", counted_ > 0 ? bytes_ / counted_ : 0);
     std::printf(" p50_us=%.0f p90_us=%.0f p99_us=%.0f p999_us=%.0f max_us=%.0f", us(0.5), us(0.9), us(0.99),
                 us(0.999), static_cast<double>(latency_.max()) / 1e3);
     if (options_.limit > 0)
@@ -206,15 +225,23 @@ class Load {
     connection.sent_at = now_ns();
     connection.received = connection.expected = 0;
     connection.head.clear();
+    if (!connection.numbers.empty()) write_number(connection);
     const ssize_t sent = ::send(connection.fd, connection.request.data(), connection.request.size(),
                                 MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent != static_cast<ssize_t>(connection.request.size())) lose(connection, "send");
   }
 
+  void write_number(Connection& connection) const {
+    char digits[kNumber.size() + 1];
+    std::snprintf(digits, sizeof digits, "%08lu", issued_ % 100'000'000);
+    for (const std::size_t at : connection.numbers)
+      connection.request.replace(at, kNumber.size(), digits, kNumber.size());
+  }
+
   // Together with the origin it never sleeps. A peer that sleeps has to be woken, by the proxy, in whose time
   // that counts; and the slower a proxy is, the more often its peers sleep. Peers that are always awake cost
   // every proxy the same: nothing.
-  void wait(std::uint64_t ns) { turn(epoll_, origin_ ? 0 : static_cast<std::int64_t>(ns)); }
+  void wait(std::uint64_t ns) { turn(epoll_, origin_ || options_.awake ? 0 : static_cast<std::int64_t>(ns)); }
 
   void take(Connection& connection, std::string_view bytes) {
     if (connection.expected == 0) {
@@ -257,6 +284,7 @@ class Load {
     const std::uint64_t now = now_ns();
     if (counting_) {
       ++counted_;
+      bytes_ += connection.expected;
       latency_.add(now - connection.due_at);
       judge(connection, now);
     } else if (++warmed_ == options_.warmup) {
@@ -316,7 +344,7 @@ class Load {
   bool counting_ = false;
   std::uint64_t warmed_ = 0;
   std::uint64_t began_ = 0, ended_ = 0, cpu_ = 0;
-  std::uint64_t counted_ = 0, ok_ = 0, limited_ = 0, errors_ = 0, missing_ = 0;
+  std::uint64_t counted_ = 0, bytes_ = 0, ok_ = 0, limited_ = 0, errors_ = 0, missing_ = 0;
   std::uint64_t over_admitted_ = 0, wrongly_refused_ = 0, worst_early_ = 0, worst_late_ = 0;
   Histogram latency_;
   char buffer_[64 * 1024];
@@ -367,10 +395,16 @@ Options parse(int argc, char** argv) {
     const std::string_view name = argv[i];
     if (name == "--client-header") {
       options.client_header = true;
+    } else if (name == "--awake") {
+      options.awake = true;
     } else if (name == "--idle") {
       options.idle = true;
     } else if (i + 1 == argc) {
       usage(kUsage);
+    } else if (name == "--field") {
+      options.fields.append(argv[++i]).append("\r\n");
+    } else if (name == "--post") {
+      options.post = argv[++i];
     } else if (name == "--path") {
       options.path = argv[++i];
     } else if (name == "--origin") {

@@ -412,7 +412,7 @@ TEST(Experiment, Ofrep) {
       client.ask("POST", "/ofrep/v1/evaluate/flags", {}, R"({"context": {"targetingKey": "u"}})");
   EXPECT_EQ(
       all.body,
-      R"({"flags":[{"key":"e","reason":"DEFAULT"},{"key":"f","reason":"STATIC","value":true},{"key":"n","reason":"DEFAULT","value":1}]})");
+      R"({"flags":[{"key":"e","reason":"DEFAULT"},{"key":"f","reason":"STATIC","value":true},{"key":"n","reason":"DEFAULT","value":1}],"eventStreams":[{"type":"sse","endpoint":{"requestUri":"/ofrep/v1/events"}}]})");
   const std::string tag = all.field("ETag");
   ASSERT_FALSE(tag.empty());
   const Answer same = client.ask("POST", "/ofrep/v1/evaluate/flags", {{"If-None-Match", tag}},
@@ -421,6 +421,33 @@ TEST(Experiment, Ofrep) {
   const Answer other = client.ask("POST", "/ofrep/v1/evaluate/flags", {{"If-None-Match", tag}},
                                   R"({"context": {"targetingKey": "v"}})");
   EXPECT_EQ(other.status, 200);
+}
+
+// The stream that a bulk answer names tells of a change; who comes back is told at once what it has missed, and nothing
+// when it has missed nothing.
+TEST(Experiment, OfrepEvents) {
+  File file("flags:\n  - {key: f, type: boolean, default: true}\n");
+  Gateway gateway(with(kServe, {{"FILE", file.path}}));
+  const auto open = [&](Client& client, std::string_view fields) {
+    EXPECT_TRUE(client.send("GET /ofrep/v1/events HTTP/1.1\r\nHost: a\r\n" + std::string(fields) + "\r\n"));
+    EXPECT_EQ(client.read_head().field("Content-Type"), "text/event-stream");
+    const std::string begin = client.read_body_until("\n\n");
+    return begin.substr(begin.find("id: "));
+  };
+  Client first(gateway.port());
+  const std::string begin = open(first, "");
+  EXPECT_EQ(begin.find("data"), std::string::npos) << begin;
+  const std::string id = begin.substr(4, begin.find('\n') - 4);
+  file.change("flags:\n  - {key: f, type: boolean, default: false}\n");
+  const std::string told = first.read_body_until("refetchEvaluation\",\"etag\":\"");
+  EXPECT_NE(told.find("data: {\"type\":\"refetchEvaluation\""), std::string::npos) << told;
+  Client late(gateway.port());
+  const std::string missed = open(late, "Last-Event-ID: " + id + "\r\n");
+  EXPECT_NE(missed.find("refetchEvaluation"), std::string::npos) << missed;
+  Client again(gateway.port());
+  const std::string now = missed.substr(4, missed.find('\n') - 4);
+  EXPECT_EQ(open(again, "Last-Event-ID: " + now + "\r\n"), "id: " + now + "\n\n");
+  EXPECT_EQ(gateway.ask("POST", "/ofrep/v1/events").status, 405);
 }
 
 // Whatever is sent, the answer is an answer: deep, large and broken bodies, units that are no text.

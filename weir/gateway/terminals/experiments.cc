@@ -18,6 +18,7 @@ using experiment::Value;
 
 constexpr std::string_view kStage = "experiment";
 constexpr std::string_view kJson = "application/json";
+constexpr std::string_view kEvents = "/ofrep/v1/events";
 
 void append_text(std::string& out, std::string_view text) {
   out += '"';
@@ -123,11 +124,11 @@ bool only_method(Exchange& exchange, http::Method wanted, std::string_view allow
 
 }  // namespace
 
-bool ExperimentsTerminal::answer(Exchange& exchange) {
+ExperimentsTerminal::Answer ExperimentsTerminal::answer(Exchange& exchange) {
   if (exchange.downstream->body_state() != BodyState::done) {
     exchange.refuse(kStage, Problem::bad_request, "the body is larger than 1 MiB", 413);
     exchange.own.close = true;
-    return true;
+    return Answer::whole;
   }
   exchange.add_answer_field("Cache-Control", "no-store", http::Name::cache_control);
   const std::string_view path = exchange.path;
@@ -138,6 +139,8 @@ bool ExperimentsTerminal::answer(Exchange& exchange) {
     if (only_method(exchange, http::Method::post, "POST")) evaluate_all(exchange);
   } else if (key_behind(path, "/ofrep/v1/evaluate/flags/", &key)) {
     if (only_method(exchange, http::Method::post, "POST")) evaluate_one(exchange, key);
+  } else if (path == kEvents) {
+    if (only_method(exchange, http::Method::get, "GET")) return Answer::ofrep_events;
   } else if (path.ends_with(kAssign) &&
              key_behind(path.substr(0, path.size() - kAssign.size()), "/v1/experiments/", &key)) {
     if (only_method(exchange, http::Method::post, "POST")) assign(exchange, key);
@@ -147,13 +150,13 @@ bool ExperimentsTerminal::answer(Exchange& exchange) {
     if (only_method(exchange, http::Method::post, "POST")) growthbook_evaluate(exchange);
   } else if (key_behind(path, "/sub/", &key)) {
     if (only_method(exchange, http::Method::get, "GET")) {
-      if (state_->engine().snapshot()->payload() != nullptr) return false;
+      if (state_->engine().snapshot()->payload() != nullptr) return Answer::growthbook_events;
       exchange.refuse(kStage, Problem::no_route, "no GrowthBook payload is loaded");
     }
   } else {
     exchange.refuse(kStage, Problem::no_route);
   }
-  return true;
+  return Answer::whole;
 }
 
 void ExperimentsTerminal::evaluate_one(Exchange& exchange, std::string_view key) {
@@ -195,6 +198,7 @@ void ExperimentsTerminal::evaluate_all(Exchange& exchange) {
   at = std::to_chars(at, at + 17, hash.low, 16).ptr;
   *at++ = '"';
   const std::string_view tag = exchange.arena.keep({text.data(), static_cast<std::size_t>(at - text.data())});
+  exchange.add_answer_field("Access-Control-Expose-Headers", "ETag");  // a page of another origin compares it
   const http::Field* given = exchange.request.fields.find("If-None-Match");
   if (given != nullptr && given->value.find(tag) != std::string_view::npos) {
     exchange.add_answer_field("ETag", tag);
@@ -223,7 +227,10 @@ void ExperimentsTerminal::evaluate_all(Exchange& exchange) {
     append_flag(out, flag, decision);
     out += '}';
   }
-  out.append("]}");
+  // On this origin, at this path: a page resolves it against the address that it asks anyway.
+  out.append(R"(],"eventStreams":[{"type":"sse","endpoint":{"requestUri":")")
+      .append(kEvents)
+      .append("\"}}]}");
   exchange.add_answer_field("ETag", tag);
   answer_json(exchange, 200);
 }
@@ -288,17 +295,38 @@ void ExperimentsTerminal::growthbook_evaluate(Exchange& exchange) {
 }
 
 async::Task<void> ExperimentsTerminal::serve(Exchange& exchange) {
-  const bool whole = answer(exchange);
-  if (whole) {
+  const Answer kind = answer(exchange);
+  if (kind == Answer::whole) {
     co_await send_own_answer(exchange);
   } else {
-    co_await stream(exchange);
+    co_await stream(exchange, kind);
   }
 }
 
-// One event with the payload at once, another whenever the snapshot is another; a comment every 15 seconds
-// tells a client that has gone from one that is quiet.
-async::Task<void> ExperimentsTerminal::stream(Exchange& exchange) {
+std::string ExperimentsTerminal::config_tag() const {
+  const base::SipKey key{state_->engine().generation(), 0};
+  std::array<char, 17> text;
+  const std::uint64_t hash = base::siphash13(key, state_->random_secret());
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), hash, 16).ptr};
+}
+
+void ExperimentsTerminal::append_event(std::string& out, Answer kind) const {
+  if (kind == Answer::ofrep_events) {
+    const std::string tag = config_tag();
+    out.append("id: ").append(tag).append("\ndata: {\"type\":\"refetchEvaluation\",\"etag\":\"").append(tag);
+    out.append("\"}\n\n");
+    return;
+  }
+  const auto snapshot = state_->engine().snapshot();
+  out.append("event: features\ndata: ");
+  out.append(snapshot->payload() == nullptr ? "{}" : experiment::to_json(snapshot->payload()->payload()));
+  out.append("\n\n");
+}
+
+// GrowthBook's clients get the payload at once and again whenever the snapshot is another, OFREP's are told to
+// ask again; at first only those who come back and have missed a change (Last-Event-ID). A comment every 15
+// seconds tells a client that has gone from one that is quiet.
+async::Task<void> ExperimentsTerminal::stream(Exchange& exchange, Answer kind) {
   constexpr auto kLook = std::chrono::milliseconds{200};
   constexpr auto kQuiet = std::chrono::seconds{15};
   AnswerHead& head = exchange.answer;
@@ -313,14 +341,20 @@ async::Task<void> ExperimentsTerminal::stream(Exchange& exchange) {
   std::uint64_t told = ~std::uint64_t{0};
   TimePoint last = exchange.worker.reactor.now();
   std::string pending;
+  if (kind == Answer::ofrep_events) {
+    const std::uint64_t generation = state_->engine().generation();
+    const std::string tag = config_tag();
+    const http::Field* seen = exchange.request.fields.find("Last-Event-ID");
+    if (seen == nullptr || seen->value == tag) {
+      told = generation;
+      pending.append("id: ").append(tag).append("\n\n");  // no data: remembered, not told to the page
+    }
+  }
   for (;;) {
     const std::uint64_t generation = state_->engine().generation();
     const TimePoint now = exchange.worker.reactor.now();
     if (pending.empty() && generation != told) {
-      const auto snapshot = state_->engine().snapshot();
-      pending = "event: features\ndata: ";
-      pending += snapshot->payload() == nullptr ? "{}" : experiment::to_json(snapshot->payload()->payload());
-      pending += "\n\n";
+      append_event(pending, kind);
       told = generation;
       last = now;
     } else if (pending.empty() && now - last >= kQuiet) {
