@@ -212,5 +212,44 @@ TEST(Proxy, IsUnlimitedByDefault) {
   EXPECT_EQ(weir({"proxy", ":1"}).exit_code, 2);
 }
 
+// Each decision and the sums, for people and for machines; bad lines with their place; 0, 1 and 2.
+TEST(Replay, DecidesWrittenDownCalls) {
+  const TemporaryFolder folder;
+  const std::string calls = folder.write("calls.jsonl",
+                                         "{\"t\":0,\"key\":\"a\"}\n{\"t\":1,\"key\":\"a\"}\n{\"t\":2.5,"
+                                         "\"key\":\"a\"}\n{\"t\":60,\"key\":\"a\"}\n");
+  const Finished text = weir({"ratelimit", "replay", calls, "--limit", "2/min"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_EQ(text.out,
+            "0 \"a\" cost 1: allowed, 1 left\n"
+            "1 \"a\" cost 1: allowed, 0 left\n"
+            "2.5 \"a\" cost 1: refused (over_limit), again in 57.5 s\n"
+            "60 \"a\" cost 1: allowed, 0 left\n"
+            "exact_window 2/min: 4 calls of 1 key, 3 allowed (3 units), 1 refused\n"
+            "  most in any 1m: 2 of 2\n"
+            "  beside brute force: no difference\n");
+  const Finished json = weir({"ratelimit", "replay", calls, "--limit", "2/min", "--algorithm",
+                              "gcra,fixed_window", "--output", "json"});
+  const std::optional<Json> parsed = Json::parse(json.out);
+  ASSERT_TRUE(parsed) << json.out;
+  EXPECT_EQ((*parsed)["calls"].number(), 4);
+  EXPECT_EQ((*parsed)["results"][0]["algorithm"].text(), "gcra");
+  EXPECT_EQ((*parsed)["results"][1]["decisions"][2]["reason"].text(), "over_limit");
+  EXPECT_EQ((*parsed)["results"][1]["decisions"][2]["retry_after_s"].number(), 57.5);
+  const Finished bad = weir({"ratelimit", "replay",
+                             folder.write("bad.jsonl", "{\"t\":0}\n{\"t\":}\n{\"t\":0,\"keys\":\"a\"}\n"),
+                             "--limit", "2/min"});
+  EXPECT_EQ(bad.exit_code, 1);
+  EXPECT_NE(bad.err.find("bad.jsonl:2:6: no JSON value"), std::string::npos) << bad.err;
+  EXPECT_NE(bad.err.find("bad.jsonl:3:8: unknown member (did you mean `key`?)"), std::string::npos)
+      << bad.err;
+  EXPECT_EQ(bad.out, "");
+  EXPECT_EQ(weir({"ratelimit", "replay", folder.file("none"), "--limit", "2/min"}).exit_code, 1);
+  EXPECT_EQ(weir({"ratelimit", "replay", calls}).exit_code, 2);
+  EXPECT_EQ(weir({"ratelimit", "replay", calls, "--limit", "many"}).exit_code, 2);
+  EXPECT_EQ(weir({"ratelimit", "replay", calls, "--limit", "2/min", "--algorithm", "sliding"}).exit_code, 2);
+  EXPECT_NE(weir({"ratelimit", "replay", "--help"}).out.find("Example"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace weir::testing

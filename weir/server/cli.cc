@@ -18,6 +18,7 @@
 #include "weir/server/experiment_cli.h"
 #include "weir/server/fmt_cli.h"
 #include "weir/server/log.h"
+#include "weir/server/ratelimit_cli.h"
 #include "weir/server/server.h"
 #include "weir/server/token_cli.h"
 #include "weir/server/version.h"
@@ -275,6 +276,7 @@ int run_command(int argc, const char* const* argv, const gateway::PlanOptions& o
   explain_cmd->add_option("--output", output, "text or json")->check(CLI::IsMember({"text", "json"}));
   explain_cmd->callback([&] { code = explain_page(file, page, output == "json"); });
   add_experiment_commands(app, code);
+  add_ratelimit_commands(app, code);
 
   CLI::App* version_cmd = app.add_subcommand("version", "Print the version");
   version_cmd->footer("Example:\n  weir version");
