@@ -26,6 +26,14 @@
 
 namespace weir::ratelimit::internal {
 
+// What was taken from a bucket; what is below empty apart, since a booking holds one full bucket at most.
+inline void export_bucket(Events& out, std::int64_t at, std::uint64_t units, std::uint32_t full) {
+  const auto taken = static_cast<std::uint32_t>(std::min<std::uint64_t>(units, full));
+  out.push_back({at, taken});
+  if (units > taken)
+    out.push_back({at, static_cast<std::uint32_t>(std::min<std::uint64_t>(units - taken, full))});
+}
+
 class Gcra {
  public:
   Gcra(const Params& params, Cell& cell, Slab&, std::int64_t now) noexcept
@@ -45,7 +53,9 @@ class Gcra {
     save();
   }
   void refund(std::uint32_t cost, std::int64_t) noexcept {
-    tat_ = std::max(tat_ - cost * p_.spacing_ns, present_);  // never fuller than full
+    // Never fuller than full; a cost that is more than all of it must not overflow.
+    const bool all = p_.spacing_ns == 0 || cost > (tat_ - present_) / p_.spacing_ns;
+    tat_ = all ? present_ : tat_ - cost * p_.spacing_ns;
     save();
   }
   void describe(Decision& d) const noexcept {
@@ -62,7 +72,7 @@ class Gcra {
   void export_events(Events& out) const {
     if (tat_ == present_ || p_.spacing_ns == 0) return;
     const std::int64_t units = (tat_ - present_ + p_.spacing_ns - 1) / p_.spacing_ns;
-    out.push_back({present_, static_cast<std::uint32_t>(std::min<std::int64_t>(units, p_.shown_limit))});
+    export_bucket(out, present_, static_cast<std::uint64_t>(units), p_.shown_limit);
   }
 
  private:
@@ -142,8 +152,7 @@ class TokenBucket {
   }
   void export_events(Events& out) const {
     if (debt_ == 0) return;
-    out.push_back({now_, static_cast<std::uint32_t>(std::min<std::uint64_t>(
-                             (debt_ + p_.window_ticks - 1) / p_.window_ticks, p_.shown_limit))});
+    export_bucket(out, now_, (debt_ + p_.window_ticks - 1) / p_.window_ticks, p_.shown_limit);
   }
 
  private:
