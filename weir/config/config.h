@@ -123,6 +123,14 @@ struct Retries {
   Duration backoff_max = std::chrono::milliseconds{250};
 };
 
+// A second call when the first is late.
+struct Hedge {
+  double quantile = 0.95;
+  std::optional<Duration> after;  // a fixed time in place of the quantile
+  Duration floor = std::chrono::milliseconds{5};
+  std::vector<std::string> methods{"GET", "HEAD", "OPTIONS"};  // idempotent ones
+};
+
 struct HealthCheck {
   std::string path;  // "": a connection is enough
   Duration every = std::chrono::seconds{5};
@@ -164,6 +172,7 @@ struct Upstream {
   Balance balance = Balance::least_requests;
   KeyPart hash_key;  // when balance == hash
   std::optional<Retries> retries;
+  std::optional<Hedge> hedge;
   std::optional<HealthCheck> health_check;
   std::optional<Duration> slow_start;
   std::string ca;  // PEM file of authorities for https endpoints; "": the system's
@@ -308,7 +317,7 @@ struct Route {
   std::optional<std::string> upstream;  // exactly one of upstream, respond, bff and serve
   std::optional<Respond> respond;
   std::optional<bff::PageSpec> bff;  // compiles
-  std::string serve;  // "", or "experiments"
+  std::string serve;                 // "", or "experiments"
   Position at;
 };
 
@@ -319,7 +328,7 @@ struct Tracing {
   double sample = 0.01;
   Duration slow = std::chrono::seconds{1};
   Duration delay = std::chrono::seconds{5};  // until a batch that is not full is sent
-  bool json = false;  // else protobuf
+  bool json = false;                         // else protobuf
   std::string service = "weir";
   std::vector<base::Cidr> trust;
 };

@@ -160,6 +160,21 @@ void retries(JsonWriter& json, const std::optional<Retries>& retries) {
   json.close('}');
 }
 
+void hedge(JsonWriter& json, const std::optional<Hedge>& hedge) {
+  if (!hedge) {
+    json.member("hedge", kOffWord);
+    return;
+  }
+  json.key("hedge").open('{');
+  if (hedge->after)
+    duration(json, "after", *hedge->after);
+  else
+    json.member("after", hedge->quantile == 0.90 ? "p90" : hedge->quantile == 0.99 ? "p99" : "p95");
+  duration(json, "floor", hedge->floor);
+  strings(json, "methods", hedge->methods);
+  json.close('}');
+}
+
 void health(JsonWriter& json, const Upstream& upstream) {
   if (upstream.slow_start) duration(json, "slow_start", *upstream.slow_start);
   if (!upstream.health_check) {
@@ -194,6 +209,7 @@ void upstream(JsonWriter& json, const Upstream& upstream) {
   breaker(json, upstream.circuit_breaker);
   if (!upstream.ca.empty()) json.member("ca", upstream.ca);
   retries(json, upstream.retries);
+  hedge(json, upstream.hedge);
   health(json, upstream);
   if (upstream.balance == Upstream::Balance::hash)
     json.key("balance").open('{').member("hash", key_part_text(upstream.hash_key)).close('}');

@@ -1,4 +1,6 @@
 // Upstreams: endpoints, timeouts, breaker.
+#include <algorithm>
+#include <iterator>
 #include <unordered_map>
 
 #include "weir/config/internal/readers.h"
@@ -114,6 +116,38 @@ void read_retries(const Value& map, Upstream& upstream, const ReadContext& conte
                          "one try may take longer than the whole call (`timeout`)");
 }
 
+bool is_idempotent(std::string_view method) {  // RFC 9110 9.2.2
+  constexpr std::string_view kAll[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
+  return std::find(std::begin(kAll), std::end(kAll), method) != std::end(kAll);
+}
+
+void read_hedge(const Value& map, Upstream& upstream, const ReadContext& context) {
+  const Value* value = sound(map, "hedge");
+  if (value == nullptr || !value->is(kMap)) return;
+  Hedge& hedge = upstream.hedge.emplace();
+  if (const Value* after = sound(*value, "after")) {
+    if (after->is(kDuration))
+      hedge.after = after->duration;
+    else
+      hedge.quantile = after->text == "p90" ? 0.90 : after->text == "p99" ? 0.99 : 0.95;
+    if (hedge.after && upstream.timeout && *hedge.after >= *upstream.timeout)
+      context.report.error(after->at, "the second call would begin when the whole call is over (`timeout`)");
+  }
+  read(*value, "floor", hedge.floor);
+  if (const Value* methods = sound(*value, "methods")) {
+    hedge.methods.clear();
+    for (const Value& method : methods->items) {
+      if (!is_idempotent(method.text))
+        context.report.error(method.at, shown(method) + " is not idempotent: called twice, it happens twice",
+                             "leave it out");
+      hedge.methods.push_back(method.text);
+    }
+  }
+  if (upstream.endpoints.size() == 1)
+    context.report.warning(value->key_at,
+                           "`hedge` does nothing with one endpoint: the second call goes to another one");
+}
+
 void read_health(const Value& map, Upstream& upstream, const ReadContext& context) {
   if (const Value* ca = sound(map, "ca")) upstream.ca = relative_to(context.file_of(ca->at), ca->text);
   if (const Value* slow_start = sound(map, "slow_start")) upstream.slow_start = slow_start->duration;
@@ -154,6 +188,7 @@ void read_upstream(const std::string& name, const Value& map, const ReadContext&
     upstream.timeout = timeout->duration;
   read_breaker(map, upstream, context);
   read_retries(map, upstream, context);
+  read_hedge(map, upstream, context);
   read_health(map, upstream, context);
   read_balance(map, upstream);
   read(map, "external", upstream.external);

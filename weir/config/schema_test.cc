@@ -59,6 +59,7 @@ std::optional<Frame> frame_of(std::string_view parent) {
        {up + ", circuit_breaker: {open_for: 1ms, open_backoff: {", "}}}}\n"}},
       {"upstreams.*.circuit_breaker.fallback", {up + ", circuit_breaker: {fallback: {", "}}}}\n"}},
       {"upstreams.*.retries", {up + ", retries: {", "}}}\n"}},
+      {"upstreams.*.hedge", {up + ", hedge: {", "}}}\n"}},
       {"upstreams.*.health_check", {up + ", health_check: {", "}}}\n"}},
       {"rate_limits.*", {"listen: :0\nrate_limits: {l: {key: global, limit: 1, window: 1s, ", "}}\n"}},
       {"rate_limit_headers", {"listen: :0\nrate_limit_headers: {", "}\n"}},

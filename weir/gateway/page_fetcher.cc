@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <optional>
 
 #include "weir/base/strings.h"
 #include "weir/gateway/plan.h"
@@ -114,6 +115,8 @@ async::Task<http::FetchFailure> PageFetcher::fetch(const http::FetchRequest& req
   order.request_id = exchange_.id;
 
   BorrowedCall call(worker);
+  std::optional<BorrowedCall> spare;
+  if (exchange_.plan->upstreams[plan->index]->hedge() != nullptr) order.spare = &*spare.emplace(worker);
   const http::FetchFailure failure = co_await upstream::fetch(*exchange_.plan->upstreams[plan->index], order,
                                                               response, *call, worker.reactor, worker.random);
   attempts_ += order.attempts;

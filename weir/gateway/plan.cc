@@ -107,6 +107,7 @@ class Builder {
     upstream.host_name = from.host_name;
     upstream.external = from.external;
     if (Result<void> added = add_retries(from, upstream); !added) return added;
+    if (Result<void> added = add_hedge(from, upstream); !added) return added;
 
     resilience::CircuitBreaker::Options breaker;
     if (from.circuit_breaker) {
@@ -129,7 +130,8 @@ class Builder {
     plan_->on_publish.push_back(
         [shared = upstream.shared, breaker, retries = upstream.options.retries](TimePoint now) {
           shared->breaker().update(breaker, now);
-          if (retries) shared->budget().update(retries->budget, now);
+          // Also without retries: a later configuration may have some, and the budget begins once.
+          shared->set_budget(retries ? retries->budget : resilience::RetryBudget::Options(), now);
         });
     upstream.index = static_cast<std::uint32_t>(plan_->upstreams.size());
     upstream_index_[from.name] = upstream.index;
@@ -202,6 +204,19 @@ class Builder {
     if (!valid)
       return Error(ErrorCode::invalid_argument, "upstream " + from.name + ": " + valid.error().detail);
     upstream.retry.emplace(retries.policy);
+    return {};
+  }
+
+  Result<void> add_hedge(const config::Upstream& from, UpstreamPlan& upstream) {
+    if (!from.hedge) return {};
+    upstream::HedgeOptions& hedge = upstream.options.hedge.emplace();
+    hedge.policy.quantile = from.hedge->quantile;
+    hedge.policy.after = from.hedge->after;
+    hedge.policy.floor = from.hedge->floor;
+    for (const std::string& method : from.hedge->methods)
+      hedge.methods |= 1U << static_cast<unsigned>(http::parse_method(method));
+    if (Result<void> valid = resilience::HedgePolicy::validate(hedge.policy); !valid)
+      return Error(ErrorCode::invalid_argument, "upstream " + from.name + ": " + valid.error().detail);
     return {};
   }
 

@@ -35,6 +35,7 @@ class HedgePolicy {
     Duration floor = std::chrono::milliseconds{5};  // never sooner
     Duration refresh = std::chrono::seconds{1};     // how old the quantile may be
     LatencyDigest::Options digest = {};
+    friend bool operator==(const Options&, const Options&) = default;
   };
 
   // Error invalid_argument: which option is out of its range.

@@ -34,6 +34,7 @@ class LatencyDigest {
   struct Options {
     Duration window = std::chrono::seconds{60};
     std::uint32_t min_samples = 100;
+    friend bool operator==(const Options&, const Options&) = default;
   };
 
   LatencyDigest() noexcept : LatencyDigest(Options()) {}

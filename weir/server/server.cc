@@ -584,6 +584,17 @@ void Server::declare_metrics() {
               sink.add({name}, state == State::half_open ? 2 : open ? 1 : 0);
             }
           }));
+  collect(registry.counter_family("weir_hedges_total", "Second calls, and what became of them.",
+                                  {"upstream", "result"}),
+          std::function<void(Sink&)>([this](Sink& sink) {
+            const std::shared_ptr<const gateway::Plan> now = plan();
+            for (const gateway::UpstreamPlan& upstream : now->upstreams)
+              for (std::size_t end = 0; upstream.options.hedge && end < upstream::kHedgeEnds; ++end) {
+                const auto which = static_cast<upstream::HedgeEnd>(end);
+                sink.add({upstream.options.name, to_string(which)},
+                         static_cast<double>(upstream.shared->counted(which)));
+              }
+          }));
   collect(
       registry.counter_family("weir_circuit_breaker_transitions_total",
                               "Changes of state of circuit breakers.", {"upstream", "from", "to", "reason"}),

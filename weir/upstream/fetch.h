@@ -10,7 +10,10 @@
 //       unsettled when the task is destroyed: whoever gives up has not seen a failure.
 //   (2) An answer that says or turns out to be larger than `body_max` is broken off at once.
 //   (3) Repeated only as a proxied request is: when a reused connection died before a byte of the answer came and the
-//       request may be repeated, or when the name has another address.
+//       request may be repeated, when the name has another address, or as the upstream's `retries` allow.
+//   (4) With `spare` and the upstream's `hedge`, a second call to another endpoint is begun when the first is late. The
+//       first good head decides; the other call is broken off and its ticket goes back unsettled.
+//   (5) No call is started after the deadline.
 //
 // One thread: the worker's. Order, response and call outlive the task.
 #ifndef WEIR_UPSTREAM_FETCH_H_
@@ -38,6 +41,7 @@ struct FetchOrder {
   Deadline deadline;
   std::size_t body_max = 1024 * 1024;
   std::string_view request_id;  // named when a breaker opens
+  Call* spare = nullptr;        // for a second call; null: there will be none
   // Filled in on the way, for spans and metrics.
   unsigned attempts = 0;
   const EndpointOptions* endpoint = nullptr;  // of the last attempt

@@ -23,6 +23,29 @@ SharedUpstream::SharedUpstream(std::string name, const resilience::CircuitBreake
         this->on_transition(change);
       }) {}
 
+std::string_view to_string(HedgeEnd end) noexcept {
+  static constexpr std::array<std::string_view, kHedgeEnds> kWords{"won", "lost", "failed", "abandoned",
+                                                                   "no_budget"};
+  return kWords[static_cast<std::size_t>(end)];
+}
+
+void SharedUpstream::set_budget(const resilience::RetryBudget::Options& options, TimePoint now) {
+  if (std::exchange(budget_begun_, true))
+    budget_->update(options, now);
+  else
+    budget_.emplace(options, now - std::chrono::seconds{1});
+}
+
+std::shared_ptr<resilience::HedgePolicy> SharedUpstream::hedge(
+    const resilience::HedgePolicy::Options& options) {
+  const std::lock_guard lock(mutex_);
+  if (hedge_ == nullptr || !(hedge_options_ == options)) {
+    hedge_ = std::make_shared<resilience::HedgePolicy>(options);
+    hedge_options_ = options;
+  }
+  return hedge_;
+}
+
 void SharedUpstream::note_failure(std::string_view request_id, std::string_view why) {
   const std::lock_guard lock(mutex_);
   if (trail_.size() == kTrail) trail_.erase(trail_.begin());
@@ -51,6 +74,8 @@ WorkerUpstream::WorkerUpstream(UpstreamOptions options, std::shared_ptr<SharedUp
                                std::vector<EndpointPool*> pools)
     : options_(std::move(options)), shared_(std::move(shared)) {
   WEIR_CHECK(pools.size() == options_.endpoints.size() && !pools.empty());
+  if (options_.retries) retry_.emplace(options_.retries->policy);
+  if (options_.hedge && pools.size() > 1) hedge_ = shared_->hedge(options_.hedge->policy);
   std::uint32_t divisor = 0;
   for (const EndpointOptions& endpoint : options_.endpoints) divisor = std::gcd(divisor, endpoint.weight);
   for (std::size_t i = 0; i < pools.size(); ++i) {

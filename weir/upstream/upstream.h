@@ -28,6 +28,7 @@
 #include "weir/base/random.h"
 #include "weir/resilience/circuit_breaker.h"
 #include "weir/resilience/classify.h"
+#include "weir/resilience/hedge.h"
 #include "weir/resilience/retry.h"
 #include "weir/resilience/retry_budget.h"
 #include "weir/upstream/call.h"
@@ -61,6 +62,16 @@ struct RetryOptions {
   std::optional<Duration> per_try;  // to the answer's head
 };
 
+// When and for which requests a second call is sent. At most kHedgedBody bytes of a body are sent twice.
+struct HedgeOptions {
+  resilience::HedgePolicy::Options policy;
+  std::uint32_t methods = 0;  // a bit for each http::Method; idempotent ones
+  bool covers(http::Method method) const noexcept {
+    return (methods >> static_cast<unsigned>(method) & 1U) != 0 && http::is_idempotent(method);
+  }
+};
+inline constexpr std::size_t kHedgedBody = 64 * 1024;
+
 struct UpstreamOptions {
   std::string name;
   std::vector<EndpointOptions> endpoints;
@@ -70,6 +81,7 @@ struct UpstreamOptions {
   std::optional<resilience::CircuitBreaker::Options> breaker;  // none: off
   resilience::FailureOn failure_on;
   std::optional<RetryOptions> retries;
+  std::optional<HedgeOptions> hedge;
   std::optional<HealthCheckOptions> health_check;
   Duration slow_start{};
 };
@@ -81,6 +93,17 @@ struct EndpointState {
   std::atomic<Duration::rep> well_since{0};  // of the monotonic line; for slow_start
   std::atomic<std::uint64_t> checks_failed{0};
 };
+
+// What became of second calls, for metrics.
+enum class HedgeEnd : std::uint8_t {
+  won,        // its answer was used
+  lost,       // the first call was quicker
+  failed,     // it failed, and the first call went on
+  abandoned,  // neither answer was wanted any more
+  no_budget,  // it was never sent
+};
+inline constexpr std::size_t kHedgeEnds = 5;
+std::string_view to_string(HedgeEnd end) noexcept;
 
 class SharedUpstream {
  public:
@@ -97,7 +120,19 @@ class SharedUpstream {
   const std::string& name() const noexcept { return name_; }
   resilience::CircuitBreaker& breaker() noexcept { return breaker_; }
   const resilience::CircuitBreaker& breaker() const noexcept { return breaker_; }
-  resilience::RetryBudget& budget() noexcept { return budget_; }
+  // Of retries and second calls together.
+  resilience::RetryBudget& budget() noexcept { return *budget_; }
+  // Called when a configuration takes effect. The first one begins with what a second earns; later ones keep what
+  // was saved.
+  void set_budget(const resilience::RetryBudget::Options& options, TimePoint now);
+  // When a second call is due; the same object as long as the options stay, since what it knows is worth keeping.
+  std::shared_ptr<resilience::HedgePolicy> hedge(const resilience::HedgePolicy::Options& options);
+  void count(HedgeEnd end) noexcept {
+    hedges_[static_cast<std::size_t>(end)].fetch_add(1, std::memory_order_relaxed);
+  }
+  std::uint64_t counted(HedgeEnd end) const noexcept {
+    return hedges_[static_cast<std::size_t>(end)].load(std::memory_order_relaxed);
+  }
   // Of the endpoint with that URL; made when new, and kept as long as the upstream.
   EndpointState& endpoint(const std::string& url);
   // Remembers a failed request; called before its ticket is settled, so that an opening can name it. Bounded: the last
@@ -114,7 +149,11 @@ class SharedUpstream {
   std::mutex mutex_;
   std::vector<std::string> trail_;  // oldest first
   std::map<std::string, std::unique_ptr<EndpointState>> endpoints_;
-  resilience::RetryBudget budget_{TimePoint{}};
+  std::optional<resilience::RetryBudget> budget_{std::in_place, TimePoint{}};
+  bool budget_begun_ = false;  // before any worker knows the upstream
+  std::array<std::atomic<std::uint64_t>, kHedgeEnds> hedges_{};
+  resilience::HedgePolicy::Options hedge_options_;
+  std::shared_ptr<resilience::HedgePolicy> hedge_;
   resilience::CircuitBreaker breaker_;
 };
 
@@ -134,6 +173,10 @@ class WorkerUpstream {
 
   const UpstreamOptions& options() const noexcept { return options_; }
   SharedUpstream& shared() noexcept { return *shared_; }
+  // Nothing unless retries are wanted.
+  const std::optional<resilience::RetryPolicy>& retry() const noexcept { return retry_; }
+  // Null unless second calls are wanted.
+  resilience::HedgePolicy* hedge() noexcept { return hedge_.get(); }
   std::vector<Endpoint>& endpoints() noexcept { return endpoints_; }
   // What a choice depends on.
   struct Choice {
@@ -155,6 +198,8 @@ class WorkerUpstream {
 
   UpstreamOptions options_;
   std::shared_ptr<SharedUpstream> shared_;
+  std::optional<resilience::RetryPolicy> retry_;
+  std::shared_ptr<resilience::HedgePolicy> hedge_;
   std::vector<Endpoint> endpoints_;
   std::vector<std::uint32_t>
       by_weight_;  // endpoint indexes, each as often as its weight (scaled), for fair random draws

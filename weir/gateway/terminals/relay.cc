@@ -41,13 +41,14 @@ Relay::Relay(Exchange& exchange, upstream::WorkerUpstream& target, const Upstrea
     own_limit_ = end <= exchange.deadline.when();
     exchange.deadline = exchange.deadline.shrunk_to(end);
   }
-  if (plan.options.retries) target.shared().budget().request(now());
+  if (plan.options.retries || target.hedge() != nullptr) target.shared().budget().request(now());
   const Downstream& client = *exchange.downstream;
   whole_body_ = client.body_state() == BodyState::done && client.body_bytes().empty();
 }
 
 Relay::~Relay() {
   // Abandoned in mid-flight: the ticket goes back unsettled, the connection closes.
+  if (second_ != nullptr) drop_second(upstream::HedgeEnd::abandoned);
   if (counted_) --endpoint_->in_flight;
   if (call_ != nullptr) exchange_.worker.return_call(std::move(call_));
 }
@@ -69,7 +70,7 @@ bool Relay::choose_endpoint() {
   if (endpoint_ != nullptr) return true;
   upstream::WorkerUpstream::Choice choice;
   choice.now = now();
-  choice.tried = {tried_.data(), attempt_};
+  choice.tried = {tried_.data(), tried_count_};
   if (target_.options().balance == upstream::Balance::hash) choice.hash = hash_of_key();
   endpoint_ = target_.pick(exchange_.worker.random, choice);
   if (endpoint_ != nullptr) return true;
@@ -88,6 +89,7 @@ std::uint64_t Relay::hash_of_key() {
 bool Relay::needs_address() { return !endpoint_->pool->resolved(); }
 
 void Relay::address_failed() {
+  if (second_ != nullptr) drop_second(upstream::HedgeEnd::abandoned);
   upstream_failed(Problem::upstream_unreachable, "the endpoint's name does not resolve",
                   target_.options().failure_on.classify_kind(resilience::FailureKind::connect));
 }
@@ -96,6 +98,7 @@ bool Relay::start() {
   upstream_done_ = done_ = retry_ = false;
   body_sent_ = 0;
   if (exchange_.deadline.expired(now())) {  // no call begins after its deadline
+    if (second_ != nullptr) drop_second(upstream::HedgeEnd::abandoned);
     upstream_failed(own_limit_ ? Problem::upstream_timeout : Problem::deadline_exceeded,
                     "the time is used up", resilience::Outcome::cancelled);
     return false;
@@ -108,6 +111,7 @@ bool Relay::start() {
   span_open_ = exchange_.tracing.recording;
   call_started_ = now();
   head_at_ = {};
+  if (target_.hedge() != nullptr && second_ == nullptr) plan_hedge();
   if (const auto& retries = target_.options().retries; retries && retries->per_try)
     try_deadline_ = Deadline::after(call_started_, *retries->per_try);
   std::unique_ptr<upstream::Connection> connection = fresh_only_ ? nullptr : endpoint_->pool->take_idle();
@@ -119,12 +123,16 @@ bool Relay::start() {
       upstream_failed(ours ? Problem::overloaded : Problem::upstream_unreachable,
                       to_string(made.error().code),
                       target_.options().failure_on.classify_error(made.error()));
-      return false;
+      return !done_;  // a second call may still be under way
     }
     connection = std::move(*made);
   }
-  if (!counted_) ++endpoint_->in_flight, counted_ = true;
+  begin_call_on(std::move(connection));
+  return true;
+}
 
+void Relay::begin_call_on(std::unique_ptr<upstream::Connection> connection) {
+  if (!counted_) ++endpoint_->in_flight, counted_ = true;
   http::HeadBuffer head = call_->take_buffer();
   render_request(head);
   const http::RequestHead& request = exchange_.request;
@@ -137,7 +145,6 @@ bool Relay::start() {
   call_->start(std::move(connection), request.method, std::move(head), kind, length,
                target_.options().timeouts, now());
   call_->watch(exchange_.waiter);
-  return true;
 }
 
 void Relay::render_request(http::HeadBuffer& head) {
@@ -170,6 +177,7 @@ bool Relay::step() {
   if (!upstream_done_) {
     moved |= push_request();
     if (!upstream_done_) moved |= pull_answer();
+    if (second_ != nullptr && !upstream_done_) moved |= step_second();
   }
   if (!done_) moved |= push_answer();
   return moved || done_;
@@ -244,7 +252,14 @@ bool Relay::pull_answer() {
   }
   if (call_->head_ready() && head_at_ == TimePoint{}) {
     head_at_ = now();
+    if (second_ != nullptr && is_failure(*call_) &&
+        go_on_with_second(target_.options().failure_on.classify_status(call_->head().status)))
+      return true;
     if (plan_.retry && answer_is_failure()) return true;
+    hedge_at_ = TimePoint::max();
+    if (second_ != nullptr) drop_second(upstream::HedgeEnd::lost);
+    if (resilience::HedgePolicy* hedge = target_.hedge(); hedge != nullptr && !is_failure(*call_))
+      hedge->record(now() - asked_at_, now());
   }
   if (call_->head_ready() && !client.answer_started()) start_answer();
   if (call_->complete()) {
@@ -321,7 +336,9 @@ Deadline Relay::due() noexcept {
     deadline = exchange_.deadline.shrunk_to(watch_.gone_deadline());
     const bool client_holds_it_up = waits_for_body() || (blocked && call_->head_ready());
     if (!client_holds_it_up || !call_->connected()) deadline = deadline.shrunk_to(call_->due());
-    if (!call_->head_ready()) deadline = deadline.shrunk_to(try_deadline_);
+    if (!call_->head_ready()) deadline = deadline.shrunk_to(try_deadline_).shrunk_to(hedge_at_);
+    if (second_ != nullptr)
+      deadline = deadline.shrunk_to(second_->call->due()).shrunk_to(second_->try_deadline);
     if (waits_for_body()) deadline = deadline.shrunk_to(watch_.read_deadline());
   }
   if (blocked) deadline = deadline.shrunk_to(watch_.write_deadline());
@@ -336,6 +353,7 @@ void Relay::woke(io::Wake wake) {
   if (upstream_done_) return;
   if (watch_.gone()) return client_left();
   if (exchange_.deadline.expired(now())) {
+    if (second_ != nullptr) drop_second(upstream::HedgeEnd::abandoned);
     // The client's own budget says nothing about the upstream; a limit set for this call does.
     if (own_limit_)
       return upstream_failed(Problem::upstream_timeout, "the time is used up",
@@ -353,6 +371,8 @@ void Relay::woke(io::Wake wake) {
     done_ = true;
     return;
   }
+  if (second_ != nullptr) second_->call->expire(now());
+  if (hedge_at_ <= now() && !call_->head_ready()) begin_second();
   if (wake == io::Wake::timeout && !waited_for_body) call_->expire(now());
   if (wake == io::Wake::timeout && !call_->connected()) call_->expire(now());
 }
@@ -365,6 +385,7 @@ void Relay::upstream_complete() {
 }
 
 void Relay::upstream_failed(Problem problem, std::string_view detail, resilience::Outcome outcome) {
+  if (second_ != nullptr && go_on_with_second(outcome)) return;
   if (try_again(outcome)) return;
   finish_call(outcome);
   if (exchange_.downstream->answer_started()) {
@@ -385,9 +406,139 @@ void Relay::client_left() {
 
 // An answer that is a failure, and the policy allows another try: the client never sees it.
 bool Relay::answer_is_failure() {
-  const resilience::Outcome outcome = target_.options().failure_on.classify_status(call_->head().status);
-  const bool bad = outcome == resilience::Outcome::failure || outcome == resilience::Outcome::throttled;
-  return bad && try_again(outcome);
+  return is_failure(*call_) && try_again(target_.options().failure_on.classify_status(call_->head().status));
+}
+
+bool Relay::is_failure(const upstream::Call& call) const {
+  const resilience::Outcome outcome = target_.options().failure_on.classify_status(call.head().status);
+  return outcome == resilience::Outcome::failure || outcome == resilience::Outcome::throttled;
+}
+
+// Whether, and when, this call will be too late to be waited for alone.
+void Relay::plan_hedge() {
+  asked_at_ = call_started_;
+  hedge_at_ = TimePoint::max();
+  const bool covered = target_.options().hedge->covers(exchange_.request.method) && whole_body_ &&
+                       exchange_.body.size() <= upstream::kHedgedBody;
+  if (!covered || attempt_ > 0) return;
+  const std::optional<Duration> after = target_.hedge()->delay(now());
+  if (after && !exchange_.deadline.expired(now() + *after)) hedge_at_ = now() + *after;
+}
+
+// The same request to another endpoint, if there is one, the breaker admits it and the budget pays for it.
+void Relay::begin_second() {
+  hedge_at_ = TimePoint::max();
+  upstream::WorkerUpstream::Choice choice;
+  choice.now = now();
+  tried_[tried_count_] = endpoint_;  // for this choice; it counts as tried only when it has failed
+  choice.tried = {tried_.data(), tried_count_ + 1};
+  if (target_.options().balance == upstream::Balance::hash) choice.hash = hash_of_key();
+  upstream::WorkerUpstream::Endpoint* other = target_.pick(exchange_.worker.random, choice);
+  const auto tried = std::find(choice.tried.begin(), choice.tried.end(), other);
+  if (other == nullptr || tried != choice.tried.end() || !other->pool->resolved()) return;
+  auto second = std::make_unique<Second>();
+  if (target_.options().breaker) {
+    second->ticket = target_.shared().breaker().try_enter(now());
+    if (!second->ticket) return;
+  }
+  if (!target_.shared().budget().try_spend(now()))
+    return target_.shared().count(upstream::HedgeEnd::no_budget);
+  std::unique_ptr<upstream::Connection> connection = other->pool->take_idle();
+  if (connection == nullptr) {
+    Result<std::unique_ptr<upstream::Connection>> made = other->pool->connect(0);
+    if (!made) return target_.shared().count(upstream::HedgeEnd::failed);
+    connection = std::move(*made);
+  }
+  second->endpoint = other;
+  second->call = exchange_.worker.take_call();
+  second->started = now();
+  if (const auto& retries = target_.options().retries; retries && retries->per_try)
+    second->try_deadline = Deadline::after(now(), *retries->per_try);
+  second->span = exchange_.tracing.call;  // swapped back below
+  second_ = std::move(second);
+  ++exchange_.record.attempts;
+  begin_call(exchange_);
+  std::swap(second_->span, exchange_.tracing.call);
+  swap_calls();
+  begin_call_on(std::move(connection));
+  swap_calls();
+}
+
+void Relay::swap_calls() noexcept {
+  Second& other = *second_;
+  std::swap(ticket_, other.ticket);
+  std::swap(endpoint_, other.endpoint);
+  std::swap(call_, other.call);
+  std::swap(call_started_, other.started);
+  std::swap(head_at_, other.head_at);
+  std::swap(try_deadline_, other.try_deadline);
+  std::swap(body_sent_, other.body_sent);
+  std::swap(address_tries_, other.address_tries);
+  std::swap(counted_, other.counted);
+  std::swap(fresh_only_, other.fresh_only);
+  std::swap(exchange_.tracing.call, other.span);
+}
+
+// Moves the second call. When its head is there and good it becomes the call, and the late one is dropped.
+bool Relay::step_second() {
+  Second& second = *second_;
+  const std::string_view rest = std::string_view(exchange_.body).substr(second.body_sent);
+  std::size_t used = 0;
+  bool moved = second.call->push(rest, true, now(), &used);
+  second.body_sent += used;
+  moved |= second.call->pull(now());
+  while (second.call->head_ready() && second.call->head().status < 200) {
+    second.call->next_head();  // hints of a call that may lose are nobody's
+    moved |= second.call->pull(now());
+  }
+  const upstream::CallFailure failure = second.call->failure();
+  const bool late = !second.call->head_ready() && second.try_deadline.expired(now());
+  if (failure != upstream::CallFailure::none || late ||
+      (second.call->head_ready() && is_failure(*second.call))) {
+    const resilience::FailureOn& judge = target_.options().failure_on;
+    const resilience::Outcome outcome = late ? judge.classify_kind(resilience::FailureKind::timeout)
+                                        : failure != upstream::CallFailure::none
+                                            ? judge.classify_kind(kind_of(failure))
+                                            : judge.classify_status(second.call->head().status);
+    swap_calls();
+    end_attempt(outcome);
+    swap_calls();
+    span_open_ = exchange_.tracing.recording;
+    drop_second(upstream::HedgeEnd::failed);
+    return true;
+  }
+  if (!second.call->head_ready()) return moved;
+  swap_calls();
+  drop_second(upstream::HedgeEnd::won);
+  return true;
+}
+
+// The first call has failed; true: the second one is the call from now on.
+bool Relay::go_on_with_second(resilience::Outcome outcome) {
+  if (exchange_.downstream->answer_started()) return false;
+  end_attempt(outcome);
+  if (tried_count_ < kTriedMax - 1) tried_[tried_count_++] = endpoint_;
+  swap_calls();
+  drop_second(upstream::HedgeEnd::won);
+  upstream_done_ = done_ = retry_ = false;
+  span_open_ = exchange_.tracing.recording;
+  return true;
+}
+
+// Whatever stands in second_ is over: its ticket goes back unsettled, its connection closes.
+void Relay::drop_second(upstream::HedgeEnd end) {
+  if (second_->call != nullptr && second_->call->active() && exchange_.tracing.recording) {
+    CallSpan span = span_of_call();
+    span.span = second_->span;
+    span.start = second_->started;
+    span.endpoint = &second_->endpoint->options;
+    span.error = "cancelled";
+    exchange_.tracing.calls.push_back(span);
+  }
+  if (second_->counted) --second_->endpoint->in_flight;
+  if (second_->call != nullptr) exchange_.worker.return_call(std::move(second_->call));
+  second_.reset();
+  target_.shared().count(end);
 }
 
 // What the upstream asks for in Retry-After (RFC 9110 10.2.3), where it is a number of seconds.
@@ -427,7 +578,8 @@ void Relay::waited(io::Wake wake) {
 }
 
 void Relay::begin_again() {
-  if (attempt_ < kTriedMax - 1) tried_[attempt_++] = endpoint_;
+  if (tried_count_ < kTriedMax - 1) tried_[tried_count_++] = endpoint_;
+  ++attempt_;
   if (call_ != nullptr) call_->reset();
   endpoint_ = nullptr;
   address_tries_ = 0;
@@ -437,17 +589,22 @@ void Relay::begin_again() {
 // One attempt, for the trace.
 void Relay::note_span(int status) {
   if (!std::exchange(span_open_, false) || call_ == nullptr) return;
+  CallSpan span = span_of_call();
+  span.status = status;
+  if (status == 0) span.error = to_string(call_->error());
+  exchange_.tracing.calls.push_back(span);
+}
+
+CallSpan Relay::span_of_call() const {
   CallSpan span;
   span.span = exchange_.tracing.call;
   span.parent = exchange_.tracing.context.span;
   span.start = call_started_;
   span.end = now();
   span.method = exchange_.request.method;
-  span.status = status;
   if (endpoint_ != nullptr) span.endpoint = &endpoint_->options;
-  if (status == 0) span.error = to_string(call_->error());
   span.resent = exchange_.record.attempts > 1 ? exchange_.record.attempts - 1 : 0;
-  exchange_.tracing.calls.push_back(span);
+  return span;
 }
 
 // One attempt is over: its ticket and its connection go back.
@@ -477,6 +634,7 @@ void Relay::end_attempt(resilience::Outcome outcome) {
 
 // The upstream's part is over: ticket, connection and place go back now, whatever is still to be written.
 void Relay::finish_call(resilience::Outcome outcome) {
+  if (second_ != nullptr) drop_second(upstream::HedgeEnd::abandoned);
   upstream_done_ = true;
   end_attempt(outcome);
   exchange_.release_stages();

@@ -58,6 +58,31 @@ class Relay {
   }
 
  private:
+  // A second call of the same request, begun when the first was late. While both run, the members of Relay are the
+  // first one's; swap_calls() changes the roles.
+  struct Second {
+    std::optional<resilience::CircuitBreaker::Ticket> ticket;
+    upstream::WorkerUpstream::Endpoint* endpoint = nullptr;
+    std::unique_ptr<upstream::Call> call;
+    TimePoint started{};
+    TimePoint head_at{};
+    Deadline try_deadline;
+    std::size_t body_sent = 0;
+    std::size_t address_tries = 0;
+    bool counted = false;
+    bool fresh_only = false;
+    std::uint64_t span = 0;
+  };
+
+  void plan_hedge();
+  void begin_second();
+  bool step_second();
+  void swap_calls() noexcept;
+  void drop_second(upstream::HedgeEnd end);
+  bool go_on_with_second(resilience::Outcome outcome);
+  bool is_failure(const upstream::Call& call) const;
+  void begin_call_on(std::unique_ptr<upstream::Connection> connection);
+
   bool push_request();
   bool pull_answer();
   bool push_answer();
@@ -79,6 +104,7 @@ class Relay {
   Duration asked_wait() const;
   std::uint64_t hash_of_key();
   void note_span(int status);
+  CallSpan span_of_call() const;
   TimePoint now() const noexcept { return exchange_.worker.reactor.now(); }
 
   Exchange& exchange_;
@@ -92,9 +118,13 @@ class Relay {
   TimePoint head_at_{};  // of the answer; zero before
   Deadline try_deadline_;
   TimePoint retry_at_{};
-  static constexpr std::size_t kTriedMax = 11;  // attempts: the first and at most ten more
+  static constexpr std::size_t kTriedMax = 12;  // the first, at most ten more, and a second call beside one
   std::array<const upstream::WorkerUpstream::Endpoint*, kTriedMax> tried_{};
+  std::uint32_t tried_count_ = 0;
   std::uint32_t attempt_ = 0;
+  TimePoint hedge_at_ = TimePoint::max();  // when the second call is due
+  TimePoint asked_at_{};                   // when the first began: what the client waits for the answer
+  std::unique_ptr<Second> second_;
   bool own_limit_ = false;  // the exchange's deadline is this upstream's `timeout`, not the client's budget
   bool again_ = false;
   std::size_t body_sent_ = 0;  // of exchange.body
