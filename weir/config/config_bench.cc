@@ -25,7 +25,7 @@ void BM_Load(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(load_text("weir.yaml", text, environment));
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(text.size()));
 }
-BENCHMARK(BM_Load)->Arg(1)->Arg(100)->Arg(10'000)->Unit(benchmark::kMicrosecond);
+BENCHMARK(BM_Load)->Arg(1)->Arg(100)->Arg(1'000)->Arg(10'000)->Unit(benchmark::kMicrosecond);
 
 void BM_Dump(benchmark::State& state) {
   const LoadResult result = load_text("weir.yaml", file_with_routes(100), system_environment());
