@@ -131,6 +131,15 @@ struct Hedge {
   std::vector<std::string> methods{"GET", "HEAD", "OPTIONS"};  // idempotent ones
 };
 
+// An endpoint whose calls fail is taken out.
+struct Ejection {
+  std::uint32_t failures = 5;  // 0: only the share
+  double failure_ratio = 0;    // 0: off
+  std::uint32_t min_calls = 20;
+  Duration eject_for = std::chrono::seconds{30};
+  double max_ejected = 0.1;
+};
+
 struct HealthCheck {
   std::string path;  // "": a connection is enough
   Duration every = std::chrono::seconds{5};
@@ -173,6 +182,7 @@ struct Upstream {
   KeyPart hash_key;  // when balance == hash
   std::optional<Retries> retries;
   std::optional<Hedge> hedge;
+  std::optional<Ejection> ejection;
   std::optional<HealthCheck> health_check;
   std::optional<Duration> slow_start;
   std::string ca;  // PEM file of authorities for https endpoints; "": the system's
@@ -289,6 +299,12 @@ struct Cors {
   Duration max_age = std::chrono::minutes{10};
 };
 
+// Shares of a semaphore's places that are kept for those who matter.
+struct ShedShares {
+  double critical = 0;  // only for critical requests
+  double normal = 0;    // not for low ones, on top
+};
+
 struct Route {
   enum class LoadShed : std::uint8_t { process, own, off };
 
@@ -298,7 +314,11 @@ struct Route {
   std::string host;                     // "", "api.example" or "*.example", lower case
   std::vector<std::string> rate_limit;  // names of limits; defaults merged in
   LoadShed load_shed = LoadShed::process;
+  enum class Priority : std::uint8_t { low, normal, critical };
   std::uint32_t max_in_flight = 0;  // when load_shed == own
+  ShedShares shed_shares;           // likewise
+  Priority priority = Priority::normal;
+  bool hold_headers = false;  // the place comes free with the answer's head
   std::uint64_t request_buffer = 64 * 1024;
   std::vector<base::Cidr> allow;  // empty: everyone
   std::vector<base::Cidr> deny;
@@ -345,6 +365,9 @@ struct Config {
   TrustedProxies trusted_proxies;
   Limits limits;
   std::uint32_t max_in_flight = 1024;  // load_shed of the process
+  ShedShares shed_shares;
+  std::string priority_header;  // of trusted peers; "": none
+  std::string priority_claim;   // "": none
   std::optional<Tracing> tracing;
   std::vector<Upstream> upstreams;
   std::vector<RateLimit> rate_limits;

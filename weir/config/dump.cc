@@ -175,6 +175,22 @@ void hedge(JsonWriter& json, const std::optional<Hedge>& hedge) {
   json.close('}');
 }
 
+void ejection(JsonWriter& json, const std::optional<Ejection>& ejection) {
+  if (!ejection) {
+    json.member("ejection", kOffWord);
+    return;
+  }
+  json.key("ejection").open('{');
+  if (ejection->failures == 0)
+    json.member("failures", kOffWord);
+  else
+    json.member("failures", ejection->failures);
+  if (ejection->failure_ratio > 0) json.member("failure_ratio", percent_text(ejection->failure_ratio));
+  json.member("min_calls", ejection->min_calls);
+  duration(json, "eject_for", ejection->eject_for);
+  json.member("max_ejected", percent_text(ejection->max_ejected)).close('}');
+}
+
 void health(JsonWriter& json, const Upstream& upstream) {
   if (upstream.slow_start) duration(json, "slow_start", *upstream.slow_start);
   if (!upstream.health_check) {
@@ -210,6 +226,7 @@ void upstream(JsonWriter& json, const Upstream& upstream) {
   if (!upstream.ca.empty()) json.member("ca", upstream.ca);
   retries(json, upstream.retries);
   hedge(json, upstream.hedge);
+  ejection(json, upstream.ejection);
   health(json, upstream);
   if (upstream.balance == Upstream::Balance::hash)
     json.key("balance").open('{').member("hash", key_part_text(upstream.hash_key)).close('}');
@@ -593,18 +610,39 @@ void route_auth(JsonWriter& json, const Route& route) {
   json.close('}');
 }
 
+void shares(JsonWriter& json, const ShedShares& shares) {
+  json.member("critical_share", percent_text(shares.critical));
+  json.member("normal_share", percent_text(shares.normal));
+}
+
+void load_shed(JsonWriter& json, const Route& route) {
+  if (route.load_shed == Route::LoadShed::off) {
+    json.member("load_shed", kOffWord);
+    return;
+  }
+  const bool own = route.load_shed == Route::LoadShed::own;
+  if (!own && route.priority == Route::Priority::normal && !route.hold_headers) {
+    json.member("load_shed", true);
+    return;
+  }
+  json.key("load_shed").open('{');
+  if (own) {
+    json.member("max_in_flight", route.max_in_flight);
+    shares(json, route.shed_shares);
+  }
+  json.member("priority", route.priority == Route::Priority::critical ? "critical"
+                          : route.priority == Route::Priority::low    ? "low"
+                                                                      : "normal");
+  json.member("hold", route.hold_headers ? "headers" : "end").close('}');
+}
+
 void route(JsonWriter& json, const Secrets& secrets, const Route& route) {
   json.open('{').member("name", route.name).member("path", route.path);
   if (!route.methods.empty()) strings(json, "methods", route.methods);
   if (!route.host.empty()) json.member("host", route.host);
   strings(json, "rate_limit", route.rate_limit);
   if (route.upstream || route.bff) {
-    if (route.load_shed == Route::LoadShed::own)
-      json.key("load_shed").open('{').member("max_in_flight", route.max_in_flight).close('}');
-    else if (route.load_shed == Route::LoadShed::off)
-      json.member("load_shed", kOffWord);
-    else
-      json.member("load_shed", true);
+    load_shed(json, route);
     size(json, "request_buffer", route.request_buffer);
   }
   cidrs(json, "allow", route.allow);
@@ -670,7 +708,15 @@ std::string to_json(const Config& config) {
   for (const RateLimit& each : config.rate_limits) rate_limit(json, each);
   json.close('}');
   sharing(json, config);
-  json.key("load_shed").open('{').member("max_in_flight", config.max_in_flight).close('}');
+  json.key("load_shed").open('{').member("max_in_flight", config.max_in_flight);
+  shares(json, config.shed_shares);
+  if (!config.priority_header.empty() || !config.priority_claim.empty()) {
+    json.key("priority").open('{');
+    if (!config.priority_header.empty()) json.member("header", config.priority_header);
+    if (!config.priority_claim.empty()) json.member("claim", config.priority_claim);
+    json.close('}');
+  }
+  json.close('}');
   auth(json, config);
   if (config.experiments) experiments(json, *config.experiments);
   json.key("routes").open('[');

@@ -161,6 +161,17 @@ class RouteReader {
       route.load_shed = Route::LoadShed::off;
       return;
     }
+    if (const Value* word = sound(*shed, "priority"))
+      route.priority = word->text == "critical" ? Route::Priority::critical
+                       : word->text == "low"    ? Route::Priority::low
+                                                : Route::Priority::normal;
+    if (const Value* hold = sound(*shed, "hold")) route.hold_headers = hold->text == "headers";
+    read_shares(*shed, route.shed_shares, context_);
+    if (shed->find("max_in_flight") == nullptr) {
+      if (route.shed_shares.critical > 0 || route.shed_shares.normal > 0)
+        context_.report.error(shed->at, "shares are of the route's own places", "add `max_in_flight`");
+      return;
+    }
     route.load_shed = Route::LoadShed::own;
     read(*shed, "max_in_flight", route.max_in_flight);
   }

@@ -150,6 +150,13 @@ std::string ReadContext::place(Position at) const {
   return file_of(at) + ":" + std::to_string(at.line) + ":" + std::to_string(at.column);
 }
 
+void read_shares(const Value& map, ShedShares& shares, const ReadContext& context) {
+  if (const Value* critical = sound(map, "critical_share")) shares.critical = critical->share;
+  if (const Value* normal = sound(map, "normal_share")) shares.normal = normal->share;
+  if (shares.critical + shares.normal > 1)
+    context.report.error(map.at, "`critical_share` and `normal_share` together are more than all places");
+}
+
 void read_server(const Value& root, const ReadContext& context) {
   Config& config = context.config;
   read_listeners(root, context);
@@ -163,7 +170,14 @@ void read_server(const Value& root, const ReadContext& context) {
     if (const Value* level = sound(*log, "level")) config.log_level = level->text;
   read_trusted_proxies(root, context);
   read_limits(root, context);
-  if (const Value* shed = sound(root, "load_shed")) read(*shed, "max_in_flight", config.max_in_flight);
+  if (const Value* shed = sound(root, "load_shed")) {
+    read(*shed, "max_in_flight", config.max_in_flight);
+    read_shares(*shed, config.shed_shares, context);
+    if (const Value* priority = sound(*shed, "priority")) {
+      if (const Value* header = sound(*priority, "header")) config.priority_header = header->text;
+      if (const Value* claim = sound(*priority, "claim")) config.priority_claim = claim->text;
+    }
+  }
 }
 
 }  // namespace weir::config::internal

@@ -148,6 +148,24 @@ void read_hedge(const Value& map, Upstream& upstream, const ReadContext& context
                            "`hedge` does nothing with one endpoint: the second call goes to another one");
 }
 
+void read_ejection(const Value& map, Upstream& upstream, const ReadContext& context) {
+  const Value* value = sound(map, "ejection");
+  if (value == nullptr || !value->is(kMap)) return;
+  Ejection& ejection = upstream.ejection.emplace();
+  if (const Value* failures = sound(*value, "failures"))
+    ejection.failures = failures->is(kOff) ? 0 : static_cast<std::uint32_t>(failures->number);
+  read_share(*value, "failure_ratio", ejection.failure_ratio);
+  read(*value, "min_calls", ejection.min_calls);
+  read(*value, "eject_for", ejection.eject_for);
+  read_share(*value, "max_ejected", ejection.max_ejected);
+  if (ejection.failures == 0 && ejection.failure_ratio == 0)
+    context.report.error(value->at, "nothing would ever eject an endpoint",
+                         "write `ejection: off`, or a `failure_ratio`");
+  if (upstream.endpoints.size() == 1)
+    context.report.warning(value->key_at,
+                           "`ejection` does nothing with one endpoint: the last is never taken out");
+}
+
 void read_health(const Value& map, Upstream& upstream, const ReadContext& context) {
   if (const Value* ca = sound(map, "ca")) upstream.ca = relative_to(context.file_of(ca->at), ca->text);
   if (const Value* slow_start = sound(map, "slow_start")) upstream.slow_start = slow_start->duration;
@@ -189,6 +207,7 @@ void read_upstream(const std::string& name, const Value& map, const ReadContext&
   read_breaker(map, upstream, context);
   read_retries(map, upstream, context);
   read_hedge(map, upstream, context);
+  read_ejection(map, upstream, context);
   read_health(map, upstream, context);
   read_balance(map, upstream);
   read(map, "external", upstream.external);

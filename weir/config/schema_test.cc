@@ -73,6 +73,9 @@ std::optional<Frame> frame_of(std::string_view parent) {
         "{request: {",
         "}}}}}}]\n"}},
       {"load_shed", {"listen: :0\nload_shed: {", "}\n"}},
+      {"load_shed.priority", {"listen: :0\nload_shed: {priority: {", "}}\n"}},
+      {"upstreams.*.ejection",
+       {"listen: :0\nupstreams: {u: {endpoints: [http://a, http://b], ejection: {", "}}}\n"}},
       {"auth", {auth + "}], ", "}\n"}},
       {"auth.providers[]", {auth + ", ", "}]}\n"}},
       {"auth.providers[].jwks", {auth.substr(0, auth.size() - 1) + ", ", "}}]}\n"}},
@@ -114,6 +117,8 @@ std::string key_of(const Row& row) { return std::string(internal::last_name(row.
 // Rows that mean something beside another key only.
 std::string beside(const Row& row) {
   if (row.path == "rate_limits.*.burst") return "algorithm: gcra, ";
+  if (row.path.starts_with("routes[].load_shed.") && row.path.ends_with("_share"))
+    return "max_in_flight: 10, ";
   if (row.path == "upstreams.*.retries.backoff") return "backoff_max: 1h, ";
   if (row.path == "upstreams.*.retries.backoff_max") return "backoff: 1ms, ";
   return "";

@@ -58,7 +58,7 @@ class Builder {
     plan_->auth = *auth;
     add_experiments();
     process_shedder_ = state_.shedder(std::string(kProcessShedder), plan_->config.max_in_flight);
-    set_limit_when_published(process_shedder_, plan_->config.max_in_flight);
+    set_limit_when_published(process_shedder_, plan_->config.max_in_flight, plan_->config.shed_shares);
     for (const config::Route& route : plan_->config.routes) {
       if (route.idempotency.require != config::Require::off && records_ == nullptr) {
         Result<std::shared_ptr<store::IdempotencyStore>> records = state_.records(plan_->config.idempotency);
@@ -108,6 +108,7 @@ class Builder {
     upstream.external = from.external;
     if (Result<void> added = add_retries(from, upstream); !added) return added;
     if (Result<void> added = add_hedge(from, upstream); !added) return added;
+    if (Result<void> added = add_ejection(from, upstream); !added) return added;
 
     resilience::CircuitBreaker::Options breaker;
     if (from.circuit_breaker) {
@@ -133,6 +134,12 @@ class Builder {
           // Also without retries: a later configuration may have some, and the budget begins once.
           shared->set_budget(retries ? retries->budget : resilience::RetryBudget::Options(), now);
         });
+    plan_->on_publish.push_back([shared = upstream.shared, ejection = upstream.options.ejection,
+                                 endpoints = upstream.options.endpoints](TimePoint now) {
+      const std::size_t most = ejection ? ejection->most(endpoints.size()) : 0;
+      for (const upstream::EndpointOptions& endpoint : endpoints)
+        shared->set_ejection(endpoint.url, ejection, most, now);
+    });
     upstream.index = static_cast<std::uint32_t>(plan_->upstreams.size());
     upstream_index_[from.name] = upstream.index;
     plan_->upstreams.push_back(std::move(upstream));
@@ -216,6 +223,20 @@ class Builder {
     for (const std::string& method : from.hedge->methods)
       hedge.methods |= 1U << static_cast<unsigned>(http::parse_method(method));
     if (Result<void> valid = resilience::HedgePolicy::validate(hedge.policy); !valid)
+      return Error(ErrorCode::invalid_argument, "upstream " + from.name + ": " + valid.error().detail);
+    return {};
+  }
+
+  Result<void> add_ejection(const config::Upstream& from, UpstreamPlan& upstream) {
+    if (!from.ejection) return {};
+    upstream::EjectionOptions& ejection = upstream.options.ejection.emplace();
+    ejection.breaker.failures_to_open = from.ejection->failures;
+    ejection.breaker.failure_ratio = from.ejection->failure_ratio;
+    ejection.breaker.min_calls = from.ejection->min_calls;
+    ejection.breaker.open_for = from.ejection->eject_for;
+    ejection.breaker.call_timeout = from.timeout.value_or(from.connect_timeout + from.first_byte_timeout);
+    ejection.max_ejected = from.ejection->max_ejected;
+    if (Result<void> valid = resilience::CircuitBreaker::validate(ejection.breaker); !valid)
       return Error(ErrorCode::invalid_argument, "upstream " + from.name + ": " + valid.error().detail);
     return {};
   }
@@ -359,9 +380,15 @@ class Builder {
     return std::make_unique<ExperimentStage>(std::move(options), metrics_.shards(), slot<HeldDecisions>());
   }
 
-  void set_limit_when_published(std::shared_ptr<resilience::LoadShedder> shedder, std::uint32_t limit) {
-    plan_->on_publish.push_back(
-        [shedder = std::move(shedder), limit](TimePoint) { shedder->set_limit(limit); });
+  void set_limit_when_published(std::shared_ptr<resilience::LoadShedder> shedder, std::uint32_t limit,
+                                const config::ShedShares& said) {
+    resilience::LoadShedder::Shares shares;
+    shares.critical = said.critical;
+    shares.normal = said.normal;
+    plan_->on_publish.push_back([shedder = std::move(shedder), limit, shares](TimePoint) {
+      shedder->set_limit(limit);
+      shedder->set_shares(shares);
+    });
   }
 
   void add_route(const config::Route& from) {
@@ -431,8 +458,7 @@ class Builder {
       RateLimitStage* later = nullptr;
       add(route, make_rate_limit(route, std::move(limits), &later, first));
     }
-    if (decides)
-      add(route, experiment_stage(from));  // knows who asks; a cache varies on what it decides
+    if (decides) add(route, experiment_stage(from));  // knows who asks; a cache varies on what it decides
     if (!from.serve.empty()) add(route, std::make_unique<ReadBodyStage>(ExperimentsTerminal::kBodyMax));
     if (from.upstream || from.bff) {
       const bool keyed = from.idempotency.require != config::Require::off;
@@ -442,9 +468,7 @@ class Builder {
       const KeyedSlot slot_of_key = keyed ? slot<std::unique_ptr<KeyedRequest>>() : KeyedSlot{};
       if (keyed)
         add(route, std::make_unique<IdempotencyLookUpStage>(idempotency_options(route, slot_of_key)));
-      if (auto shedder = shedder_of(from))
-        add(route,
-            std::make_unique<LoadShedStage>(std::move(shedder), slot<resilience::LoadShedder::Permit>()));
+      if (auto shedder = shedder_of(from)) add_load_shed(route, std::move(shedder));
       if (keyed) {
         add(route,
             std::make_unique<IdempotencyClaimStage>(slot_of_key));  // only accepted requests leave a record
@@ -551,8 +575,30 @@ class Builder {
         break;
     }
     auto shedder = state_.shedder("route " + from.name, from.max_in_flight);
-    set_limit_when_published(shedder, from.max_in_flight);
+    set_limit_when_published(shedder, from.max_in_flight, from.shed_shares);
     return shedder;
+  }
+
+  void add_load_shed(Route& route, std::shared_ptr<resilience::LoadShedder> shedder) {
+    const config::Config& config = plan_->config;
+    const auto permit = slot<resilience::LoadShedder::Permit>();
+    TieredLoadShedStage::Options options;
+    options.header = config.priority_header;
+    if (!config.priority_claim.empty())
+      options.claim.push_back({config::KeyPart::Kind::jwt, config.priority_claim});
+    options.priority =
+        route.options.priority == config::Route::Priority::critical ? resilience::Priority::critical
+        : route.options.priority == config::Route::Priority::low    ? resilience::Priority::low
+                                                                    : resilience::Priority::normal;
+    const bool tiered =
+        !options.header.empty() || !options.claim.empty() || options.priority != resilience::Priority::normal;
+    std::unique_ptr<Stage> stage;
+    if (tiered)
+      stage = std::make_unique<TieredLoadShedStage>(std::move(shedder), permit, std::move(options));
+    else
+      stage = std::make_unique<LoadShedStage>(std::move(shedder), permit);
+    if (route.options.hold_headers) route.answer_watchers.push_back(stage.get());
+    add(route, std::move(stage));
   }
 
   void add(Route& route, std::unique_ptr<Stage> stage) {

@@ -584,6 +584,26 @@ void Server::declare_metrics() {
               sink.add({name}, state == State::half_open ? 2 : open ? 1 : 0);
             }
           }));
+  collect(registry.gauge_family("weir_upstream_endpoint_ejected",
+                                "1 while its failures keep an endpoint out.", {"upstream", "endpoint"}),
+          std::function<void(Sink&)>([this](Sink& sink) {
+            const std::shared_ptr<const gateway::Plan> now = plan();
+            for (const gateway::UpstreamPlan& upstream : now->upstreams)
+              for (const upstream::EndpointOptions& endpoint : upstream.options.endpoints)
+                if (upstream.options.ejection)
+                  sink.add({upstream.options.name, endpoint.url},
+                           upstream.shared->endpoint(endpoint.url).ejected_until.load() != 0 ? 1 : 0);
+          }));
+  collect(registry.counter_family("weir_upstream_ejections_total", "Times that an endpoint was taken out.",
+                                  {"upstream", "endpoint"}),
+          std::function<void(Sink&)>([this](Sink& sink) {
+            const std::shared_ptr<const gateway::Plan> now = plan();
+            for (const gateway::UpstreamPlan& upstream : now->upstreams)
+              for (const upstream::EndpointOptions& endpoint : upstream.options.endpoints)
+                if (upstream.options.ejection)
+                  sink.add({upstream.options.name, endpoint.url},
+                           static_cast<double>(upstream.shared->endpoint(endpoint.url).ejections.load()));
+          }));
   collect(registry.counter_family("weir_hedges_total", "Second calls, and what became of them.",
                                   {"upstream", "result"}),
           std::function<void(Sink&)>([this](Sink& sink) {

@@ -42,7 +42,9 @@ class Fetch {
     choice.hash = random();
     choice.tried = tried;
     endpoint_ = target_.pick(random, choice);
-    return endpoint_ != nullptr;
+    if (endpoint_ == nullptr) return false;
+    endpoint_ticket_ = endpoint_->enter(loop_.now());
+    return true;
   }
   const WorkerUpstream::Endpoint* endpoint() const noexcept { return endpoint_; }
   EndpointPool& pool() noexcept { return *endpoint_->pool; }
@@ -84,6 +86,7 @@ class Fetch {
   // Broken off because another call was better: nobody's failure.
   void abandon() {
     ticket_.reset();
+    endpoint_ticket_.reset();
     call_.reset();
     if (counted_) --endpoint_->in_flight, counted_ = false;
     done_ = true;
@@ -236,6 +239,12 @@ class Fetch {
     done_ = true;
     outcome_ = outcome;
     byte_sent_ = call_.active() && call_.any_byte_sent();
+    if (endpoint_ticket_) {
+      resilience::CircuitBreaker::Detail detail;
+      detail.tag = 1;
+      endpoint_ticket_->settle(outcome, loop_.now(), detail);
+      endpoint_ticket_.reset();
+    }
     if (ticket_) {
       if (outcome == resilience::Outcome::failure)
         target_.shared().note_failure(order_.request_id, result_ == http::FetchFailure::none
@@ -257,6 +266,7 @@ class Fetch {
   async::Loop& loop_;
   io::Waiter& waiter_;
   std::optional<resilience::CircuitBreaker::Ticket> ticket_;
+  std::optional<resilience::CircuitBreaker::Ticket> endpoint_ticket_;
   WorkerUpstream::Endpoint* endpoint_ = nullptr;
   std::size_t address_tries_ = 0;
   std::size_t body_sent_ = 0;

@@ -59,6 +59,41 @@ EndpointState& SharedUpstream::endpoint(const std::string& url) {
   return *state;
 }
 
+void SharedUpstream::set_ejection(const std::string& url, const std::optional<EjectionOptions>& options,
+                                  std::size_t most, TimePoint now) {
+  EndpointState& state = endpoint(url);
+  std::unique_lock lock(mutex_);
+  ejected_most_ = options ? most : 0;
+  if (!options) {  // whoever is out comes back
+    if (state.ejected_until.exchange(0, std::memory_order_relaxed) != 0) --ejected_;
+    return;
+  }
+  const bool known = state.breaker != nullptr;
+  if (!known)
+    state.breaker = std::make_unique<resilience::CircuitBreaker>(
+        options->breaker, [this, &state](const resilience::CircuitBreaker::Transition& change) {
+          this->on_endpoint(state, change);
+        });
+  lock.unlock();  // an update may change its state, and on_endpoint() locks
+  if (known && now != TimePoint{}) state.breaker->update(options->breaker, now);
+}
+
+// Out when its breaker opens and not too many are out, in when it closes; while it is tried it counts as out.
+void SharedUpstream::on_endpoint(EndpointState& state, const resilience::CircuitBreaker::Transition& change) {
+  using State = resilience::CircuitBreaker::State;
+  const std::lock_guard lock(mutex_);
+  const bool out = state.ejected_until.load(std::memory_order_relaxed) != 0;
+  if (change.to == State::open && (out || ejected_ < ejected_most_)) {
+    if (!out) ++ejected_;
+    state.ejections.fetch_add(1, std::memory_order_relaxed);
+    state.ejected_until.store(change.next_probe_at.time_since_epoch().count(), std::memory_order_relaxed);
+  } else if (change.to == State::closed && out) {
+    --ejected_;
+    state.well_since.store(change.at.time_since_epoch().count(), std::memory_order_relaxed);
+    state.ejected_until.store(0, std::memory_order_relaxed);
+  }
+}
+
 void SharedUpstream::on_transition(const resilience::CircuitBreaker::Transition& change) {
   if (!on_transition_) return;
   std::vector<std::string> failed;
@@ -83,6 +118,10 @@ WorkerUpstream::WorkerUpstream(UpstreamOptions options, std::shared_ptr<SharedUp
     endpoint.options = options_.endpoints[i];
     endpoint.pool = pools[i];
     endpoint.state = &shared_->endpoint(options_.endpoints[i].url);
+    endpoint.ejects = options_.ejection && pools.size() > 1;
+    if (endpoint.ejects)  // a configuration that was published has done so already
+      shared_->set_ejection(options_.endpoints[i].url, options_.ejection,
+                            options_.ejection->most(pools.size()), TimePoint{});
     if (!options_.health_check) endpoint.state->failing.store(false, std::memory_order_relaxed);
     endpoints_.push_back(std::move(endpoint));
     by_weight_.insert(by_weight_.end(), options_.endpoints[i].weight / divisor,
@@ -109,13 +148,13 @@ WorkerUpstream::Endpoint* WorkerUpstream::pick(base::Random& random, const Choic
   }
   if (options_.balance == Balance::least_requests && choice.tried.empty()) {
     Endpoint* chosen = pick_of_two(random);
-    if (usable(*chosen, false) && !warming_up(*chosen, random, choice.now)) return chosen;
+    if (usable(*chosen, false, choice.now) && !warming_up(*chosen, random, choice.now)) return chosen;
   }
   std::size_t well = 0, there = 0;
   for (const Endpoint& endpoint : endpoints_) {
     if (endpoint.state->drained.load(std::memory_order_relaxed)) continue;
     ++there;
-    if (usable(endpoint, false)) ++well;
+    if (usable(endpoint, false, choice.now)) ++well;
   }
   if (there == 0) return nullptr;
   const bool panic = well * 2 < there;
@@ -132,9 +171,15 @@ WorkerUpstream::Endpoint* WorkerUpstream::pick(base::Random& random, const Choic
   return pick_any(random, choice, panic);
 }
 
-bool WorkerUpstream::usable(const Endpoint& endpoint, bool panic) const noexcept {
-  if (endpoint.state->drained.load(std::memory_order_relaxed)) return false;
-  return panic || !endpoint.state->failing.load(std::memory_order_relaxed);
+bool WorkerUpstream::usable(const Endpoint& endpoint, bool panic, TimePoint now) noexcept {
+  const EndpointState& state = *endpoint.state;
+  if (state.drained.load(std::memory_order_relaxed)) return false;
+  if (panic) return true;
+  if (state.failing.load(std::memory_order_relaxed)) return false;
+  const Duration::rep until = state.ejected_until.load(std::memory_order_relaxed);
+  if (until == 0 || !endpoint.ejects) return true;
+  // Its time is over: as many calls as its breaker takes as probes.
+  return now.time_since_epoch().count() >= until && !state.breaker->would_refuse(now);
 }
 
 // True for a share of the draws that falls from nearly all to none over slow_start.
@@ -164,7 +209,7 @@ WorkerUpstream::Endpoint* WorkerUpstream::pick_in_turn(const Choice& choice, boo
   Endpoint* best = nullptr;
   std::int64_t total = 0;
   for (Endpoint& endpoint : endpoints_) {
-    if (!usable(endpoint, panic)) continue;
+    if (!usable(endpoint, panic, choice.now)) continue;
     endpoint.turn += endpoint.options.weight;
     total += endpoint.options.weight;
     const bool tried = std::find(choice.tried.begin(), choice.tried.end(), &endpoint) != choice.tried.end();
@@ -181,13 +226,13 @@ WorkerUpstream::Endpoint* WorkerUpstream::pick_by_hash(const Choice& choice, boo
   std::uint64_t weight = 0;
   for (const Endpoint& endpoint : endpoints_) {
     in_flight += endpoint.in_flight;
-    if (usable(endpoint, panic)) weight += endpoint.options.weight;
+    if (usable(endpoint, panic, choice.now)) weight += endpoint.options.weight;
   }
   if (weight == 0 || ring_.empty()) return nullptr;
   const auto from = std::lower_bound(ring_.begin(), ring_.end(), std::pair{choice.hash, std::uint32_t{0}});
   for (std::size_t i = 0, at = static_cast<std::size_t>(from - ring_.begin()); i < ring_.size(); ++i, ++at) {
     Endpoint& endpoint = endpoints_[ring_[at % ring_.size()].second];
-    if (!usable(endpoint, panic)) continue;
+    if (!usable(endpoint, panic, choice.now)) continue;
     if (std::find(choice.tried.begin(), choice.tried.end(), &endpoint) != choice.tried.end()) continue;
     const std::uint64_t fair = (in_flight * endpoint.options.weight * 5 + weight * 4 - 1) / (weight * 4);
     if (endpoint.in_flight < fair) return &endpoint;
@@ -205,7 +250,7 @@ WorkerUpstream::Endpoint* WorkerUpstream::pick_any(base::Random& random, const C
     for (std::size_t i = 0; i < endpoints_.size(); ++i) {
       Endpoint& endpoint = endpoints_[(start + i) % endpoints_.size()];
       const bool tried = std::find(choice.tried.begin(), choice.tried.end(), &endpoint) != choice.tried.end();
-      if (!usable(endpoint, panic) || (tried && !again)) continue;
+      if (!usable(endpoint, panic, choice.now) || (tried && !again)) continue;
       const bool lighter = best == nullptr || std::uint64_t{endpoint.in_flight} * best->options.weight <
                                                   std::uint64_t{best->in_flight} * endpoint.options.weight;
       if (lighter) best = &endpoint;

@@ -5,7 +5,7 @@
 //
 //   (1) Endpoints are chosen by least requests of two (Mitzenmacher 2001: two random choices are enough to avoid
 //       herding) counted per worker, by smooth weighted round robin, or by a consistent hash with bounded load.
-//   (2) An endpoint that is drained is never chosen. One that fails its checks is not chosen while at least half of
+//   (2) An endpoint that is drained is never chosen. One that fails its checks, or is ejected, is not while half of
 //       the others are well; below that nobody can be trusted to be down, and all are used (panic).
 //   (3) A retry avoids what was tried, as long as anything else is left.
 //   (4) With slow_start an endpoint that has come back is passed over in a share of the draws that shrinks to none.
@@ -72,6 +72,18 @@ struct HedgeOptions {
 };
 inline constexpr std::size_t kHedgedBody = 64 * 1024;
 
+// An endpoint whose calls fail is taken out for a time by a breaker of its own.
+struct EjectionOptions {
+  resilience::CircuitBreaker::Options breaker;
+  double max_ejected = 0.1;  // share of the endpoints; of two or more one may always be out
+  // As many of `count` endpoints.
+  std::size_t most(std::size_t count) const noexcept {
+    if (count < 2) return 0;
+    const auto share = static_cast<std::size_t>(max_ejected * static_cast<double>(count));
+    return share < 1 ? 1 : share < count ? share : count;
+  }
+};
+
 struct UpstreamOptions {
   std::string name;
   std::vector<EndpointOptions> endpoints;
@@ -82,6 +94,7 @@ struct UpstreamOptions {
   resilience::FailureOn failure_on;
   std::optional<RetryOptions> retries;
   std::optional<HedgeOptions> hedge;
+  std::optional<EjectionOptions> ejection;
   std::optional<HealthCheckOptions> health_check;
   Duration slow_start{};
 };
@@ -92,6 +105,11 @@ struct EndpointState {
   std::atomic<bool> failing{false};          // by its checks
   std::atomic<Duration::rep> well_since{0};  // of the monotonic line; for slow_start
   std::atomic<std::uint64_t> checks_failed{0};
+  // Until when it is out; from then on single calls try it until it is well. Zero: it is in.
+  std::atomic<Duration::rep> ejected_until{0};
+  std::atomic<std::uint64_t> ejections{0};
+  // Made by set_ejection(), and it stays. Its calls that are let through hold its tickets.
+  std::unique_ptr<resilience::CircuitBreaker> breaker;
 };
 
 // What became of second calls, for metrics.
@@ -135,6 +153,9 @@ class SharedUpstream {
   }
   // Of the endpoint with that URL; made when new, and kept as long as the upstream.
   EndpointState& endpoint(const std::string& url);
+  // Called when a configuration takes effect, for each endpoint. `most`: how many may be out at a time.
+  void set_ejection(const std::string& url, const std::optional<EjectionOptions>& options, std::size_t most,
+                    TimePoint now);
   // Remembers a failed request; called before its ticket is settled, so that an opening can name it. Bounded: the last
   // kTrail. Thread-safe; only failures pay for it.
   void note_failure(std::string_view request_id, std::string_view why);
@@ -143,12 +164,15 @@ class SharedUpstream {
   static constexpr std::size_t kTrail = 16;
 
   void on_transition(const resilience::CircuitBreaker::Transition& change);
+  void on_endpoint(EndpointState& state, const resilience::CircuitBreaker::Transition& change);
 
   std::string name_;
   OnTransition on_transition_;
   std::mutex mutex_;
   std::vector<std::string> trail_;  // oldest first
   std::map<std::string, std::unique_ptr<EndpointState>> endpoints_;
+  std::size_t ejected_ = 0;
+  std::size_t ejected_most_ = 0;
   std::optional<resilience::RetryBudget> budget_{std::in_place, TimePoint{}};
   bool budget_begun_ = false;  // before any worker knows the upstream
   std::array<std::atomic<std::uint64_t>, kHedgeEnds> hedges_{};
@@ -166,6 +190,13 @@ class WorkerUpstream {
     EndpointPool* pool = nullptr;  // the worker's; shared by every upstream that names the same host and port
     std::uint32_t in_flight = 0;   // of this worker
     std::int64_t turn = 0;         // smooth weighted round robin
+
+    // For a call to it, to be settled with the call's outcome; nothing without ejection, and while it is in panic.
+    std::optional<resilience::CircuitBreaker::Ticket> enter(TimePoint now) const {
+      if (!ejects) return std::nullopt;
+      return state->breaker->try_enter(now);
+    }
+    bool ejects = false;
   };
 
   WorkerUpstream(UpstreamOptions options, std::shared_ptr<SharedUpstream> shared,
@@ -189,7 +220,7 @@ class WorkerUpstream {
   Endpoint* pick(base::Random& random, const Choice& choice) noexcept;
 
  private:
-  bool usable(const Endpoint& endpoint, bool panic) const noexcept;
+  static bool usable(const Endpoint& endpoint, bool panic, TimePoint now) noexcept;
   bool warming_up(const Endpoint& endpoint, base::Random& random, TimePoint now) const noexcept;
   Endpoint* pick_of_two(base::Random& random) noexcept;
   Endpoint* pick_in_turn(const Choice& choice, bool panic) noexcept;

@@ -3,6 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <tuple>
+
 #include <algorithm>
 #include <memory>
 #include <span>
@@ -273,6 +279,134 @@ TEST(FailureTrail, IsBounded) {
   ASSERT_EQ(named.size(), 16U);
   EXPECT_EQ(named.front(), "r85 (connection_reset)");
   EXPECT_EQ(named.back(), "r100 (connection_reset)");
+}
+
+// Endpoints with breakers of their own, on one worker, without a network.
+struct Ejecting {
+  explicit Ejecting(std::size_t count, double max_ejected, Balance balance = Balance::least_requests) {
+    UpstreamOptions options;
+    options.name = "u";
+    options.balance = balance;
+    EjectionOptions& ejection = options.ejection.emplace();
+    ejection.breaker.failures_to_open = 3;
+    ejection.breaker.open_for = std::chrono::seconds{10};
+    ejection.max_ejected = max_ejected;
+    for (std::size_t i = 0; i < count; ++i) {
+      EndpointOptions& endpoint = options.endpoints.emplace_back();
+      endpoint.url = "http://10.0.0." + std::to_string(i + 1);
+      endpoint.host = "10.0.0." + std::to_string(i + 1);
+    }
+    shared = std::make_shared<SharedUpstream>("u", resilience::CircuitBreaker::Options{}, nullptr);
+    // No pool is touched by a choice.
+    upstream = std::make_unique<WorkerUpstream>(options, shared, std::vector<EndpointPool*>(count, nullptr));
+  }
+  bool out(const WorkerUpstream::Endpoint& endpoint) const {
+    return endpoint.state->ejected_until.load() > now.time_since_epoch().count();
+  }
+  std::size_t count_out() const {
+    std::size_t count = 0;
+    for (const auto& endpoint : upstream->endpoints()) count += out(endpoint) ? 1 : 0;
+    return count;
+  }
+  WorkerUpstream::Endpoint* pick(std::uint64_t hash = 0) {
+    WorkerUpstream::Choice choice;
+    choice.now = now;
+    choice.hash = hash;
+    return upstream->pick(random, choice);
+  }
+  // One call, which ends with this outcome at once; who got it.
+  WorkerUpstream::Endpoint* call(const std::function<bool(const WorkerUpstream::Endpoint&)>& is_well) {
+    WorkerUpstream::Endpoint* endpoint = pick();
+    auto ticket = endpoint->enter(now);
+    if (ticket)
+      ticket->settle(is_well(*endpoint) ? resilience::Outcome::success : resilience::Outcome::failure, now);
+    return endpoint;
+  }
+
+  TimePoint now{std::chrono::hours{1}};
+  base::Random random{9};
+  std::shared_ptr<SharedUpstream> shared;
+  std::unique_ptr<WorkerUpstream> upstream;
+};
+
+// An endpoint that fails is left alone for the time said, then one call tries it: it returns, or stays out.
+TEST(Ejection, AFailingEndpointIsLeftAloneAndTriedAgain) {
+  Ejecting it(4, 0.25);
+  const WorkerUpstream::Endpoint* sick = it.upstream->endpoints().data();
+  bool well = false;
+  const auto is_well = [&](const WorkerUpstream::Endpoint& each) { return &each != sick || well; };
+  for (int i = 0; i < 100; ++i) it.call(is_well);
+  EXPECT_TRUE(it.out(*sick));
+  EXPECT_EQ(sick->state->ejections.load(), 1U);
+  for (int i = 0; i < 1000; ++i) EXPECT_NE(it.call(is_well), sick);
+  it.now += std::chrono::seconds{10};
+  int tried = 0;
+  for (int i = 0; i < 1000; ++i) tried += it.call(is_well) == sick ? 1 : 0;
+  EXPECT_EQ(tried, 1) << "one probe, which failed";
+  well = true;
+  it.now += std::chrono::seconds{10};
+  tried = 0;
+  for (int i = 0; i < 1000; ++i) tried += it.call(is_well) == sick ? 1 : 0;
+  EXPECT_GT(tried, 100);
+  EXPECT_EQ(sick->state->ejected_until.load(), 0);
+}
+
+// No more than the share said are out, however many fail; one of two always may be, the only one never is.
+TEST(Ejection, HasACap) {
+  const auto nobody = [](const WorkerUpstream::Endpoint&) { return false; };
+  for (const auto& [count, share, most] : {std::tuple{10, 0.1, 1}, {10, 0.3, 3}, {2, 0.1, 1}, {1, 1.0, 0}}) {
+    Ejecting it(static_cast<std::size_t>(count), share);
+    for (int i = 0; i < 2000; ++i) it.call(nobody);
+    EXPECT_EQ(it.count_out(), static_cast<std::size_t>(most)) << count << " endpoints";
+  }
+}
+
+// Under seeds, with endpoints that die, lie and come back: whoever is out is never chosen while half of the others are
+// in; below that all are.
+TEST(Ejection, WhoIsOutIsNeverChosenOutsidePanic) {
+  const bool many = std::getenv("WEIR_LONG") != nullptr;
+  std::uint64_t outside = 0;
+  std::uint64_t panics = 0;
+  for (std::uint64_t seed = 1; seed <= (many ? 20'000U : 500U); ++seed) {
+    base::Random random(seed);
+    const std::size_t count = 2 + random.below(6);
+    const auto balance = static_cast<Balance>(random.below(3));
+    Ejecting it(count, 0.1 * static_cast<double>(1 + random.below(10)), balance);
+    it.random = base::Random(seed + 1);
+    std::vector<std::uint64_t> failing(count, 0);  // percent
+    std::vector<std::pair<WorkerUpstream::Endpoint*, resilience::CircuitBreaker::Ticket>> running;
+    for (int step = 0; step < 300; ++step) {
+      if (random.chance(1, 20)) failing[random.below(count)] = std::array{0, 100, 50, 0}[random.below(4)];
+      it.now += std::chrono::milliseconds{random.below(300)};
+      std::size_t out = 0;
+      for (const auto& endpoint : it.upstream->endpoints()) out += it.out(endpoint) ? 1 : 0;
+      WorkerUpstream::Endpoint* chosen = it.pick(random());
+      ASSERT_NE(chosen, nullptr);
+      if (it.out(*chosen)) {
+        // Those that wait for their probe's end count as out, too, so this is the least that panic needs.
+        std::size_t in = 0;
+        for (const auto& endpoint : it.upstream->endpoints())
+          in += endpoint.state->ejected_until.load() == 0 ? 1 : 0;
+        ASSERT_LT(in * 2, count) << "seed " << seed << ", step " << step;
+        ++panics;
+      } else {
+        ++outside;
+      }
+      if (auto ticket = chosen->enter(it.now)) running.emplace_back(chosen, std::move(*ticket));
+      while (!running.empty() && random.chance(1, 2)) {
+        const std::size_t at = random.below(running.size());
+        const auto who = static_cast<std::size_t>(running[at].first - it.upstream->endpoints().data());
+        if (!random.chance(1, 20))  // some are abandoned
+          running[at].second.settle(
+              random.below(100) < failing[who] ? resilience::Outcome::failure : resilience::Outcome::success,
+              it.now);
+        running.erase(running.begin() + static_cast<std::ptrdiff_t>(at));
+      }
+    }
+  }
+  std::printf("%llu choices outside of panic, %llu in it\n", static_cast<unsigned long long>(outside),
+              static_cast<unsigned long long>(panics));
+  EXPECT_GT(panics, 100U);
 }
 
 }  // namespace

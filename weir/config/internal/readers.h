@@ -29,6 +29,7 @@ struct ReadContext {
 };
 
 void read_server(const Value& root, const ReadContext& context);
+void read_shares(const Value& map, ShedShares& shares, const ReadContext& context);
 void read_upstreams(const Value& root, const ReadContext& context);
 void read_rate_limits(const Value& root, const ReadContext& context);
 void read_rate_limit_headers(const Value& root, const ReadContext& context);

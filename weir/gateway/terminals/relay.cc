@@ -73,7 +73,10 @@ bool Relay::choose_endpoint() {
   choice.tried = {tried_.data(), tried_count_};
   if (target_.options().balance == upstream::Balance::hash) choice.hash = hash_of_key();
   endpoint_ = target_.pick(exchange_.worker.random, choice);
-  if (endpoint_ != nullptr) return true;
+  if (endpoint_ != nullptr) {
+    if (endpoint_->ejects) endpoint_ticket_ = endpoint_->enter(now());
+    return true;
+  }
   upstream_failed(Problem::no_endpoint, "every endpoint is drained", resilience::Outcome::neutral);
   return false;
 }
@@ -450,6 +453,7 @@ void Relay::begin_second() {
     connection = std::move(*made);
   }
   second->endpoint = other;
+  second->endpoint_ticket = other->enter(now());
   second->call = exchange_.worker.take_call();
   second->started = now();
   if (const auto& retries = target_.options().retries; retries && retries->per_try)
@@ -467,6 +471,7 @@ void Relay::begin_second() {
 void Relay::swap_calls() noexcept {
   Second& other = *second_;
   std::swap(ticket_, other.ticket);
+  std::swap(endpoint_ticket_, other.endpoint_ticket);
   std::swap(endpoint_, other.endpoint);
   std::swap(call_, other.call);
   std::swap(call_started_, other.started);
@@ -611,6 +616,12 @@ CallSpan Relay::span_of_call() const {
 void Relay::end_attempt(resilience::Outcome outcome) {
   if (call_ != nullptr) exchange_.record.upstream_time = now() - call_started_;
   const int status = call_ != nullptr && call_->head_ready() ? call_->head().status : 0;
+  if (endpoint_ticket_) {
+    resilience::CircuitBreaker::Detail detail;
+    detail.tag = 1;
+    endpoint_ticket_->settle(outcome, now(), detail);
+    endpoint_ticket_.reset();
+  }
   if (ticket_) {
     resilience::CircuitBreaker::Detail detail;
     if (outcome == resilience::Outcome::failure || outcome == resilience::Outcome::throttled) {

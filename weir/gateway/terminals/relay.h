@@ -62,6 +62,7 @@ class Relay {
   // first one's; swap_calls() changes the roles.
   struct Second {
     std::optional<resilience::CircuitBreaker::Ticket> ticket;
+    std::optional<resilience::CircuitBreaker::Ticket> endpoint_ticket;
     upstream::WorkerUpstream::Endpoint* endpoint = nullptr;
     std::unique_ptr<upstream::Call> call;
     TimePoint started{};
@@ -112,6 +113,7 @@ class Relay {
   const UpstreamPlan& plan_;
   ClientWatch watch_;
   std::optional<resilience::CircuitBreaker::Ticket> ticket_;
+  std::optional<resilience::CircuitBreaker::Ticket> endpoint_ticket_;  // where endpoints are ejected
   upstream::WorkerUpstream::Endpoint* endpoint_ = nullptr;
   std::unique_ptr<upstream::Call> call_;
   TimePoint call_started_{};
