@@ -191,6 +191,32 @@ TEST(Hedge, AlsoTheSectionsOfAPage) {
   EXPECT_EQ(flaky.count("/f"), 5U);
 }
 
+// An endpoint whose calls fail is taken out, said so in the metrics, and comes back when it is well.
+TEST(Ejection, AFailingEndpointIsTakenOutAndComesBack) {
+  Origin one, two;
+  std::atomic<bool> sick{true};
+  one.on("/", [&](Call& call) { call.reply(sick ? 500 : 200, "one"); });
+  two.on_status("/", 200, "two");
+  Gateway gateway("upstreams: {service: {endpoints: [" + one.url() + ", " + two.url() +
+                  "], circuit_breaker: off, ejection: {failures: 3, eject_for: 300ms}}}\n"
+                  "routes: [{path: /*, upstream: service}]\n");
+  Client client(gateway.port());
+  int failed = 0;
+  for (int i = 0; i < 40; ++i) failed += client.get("/").status == 500 ? 1 : 0;
+  EXPECT_GE(failed, 3);
+  EXPECT_LE(failed, 6) << "three, and a probe each 300 ms";
+  EXPECT_GE(gateway.metrics()
+                .value("weir_upstream_ejections_total", {{"upstream", "service"}, {"endpoint", one.url()}})
+                .value_or(0),
+            1);
+  sick = false;
+  std::set<std::string> seen;
+  EXPECT_TRUE(eventually([&] {
+    seen.insert(client.get("/").body);
+    return seen.size() == 2;
+  }));
+}
+
 // Half of the calls failing opens the breaker although no five fail in a row, and its reason is named.
 TEST(Breaker, OpensByRatio) {
   Origin origin;
