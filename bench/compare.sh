@@ -49,11 +49,12 @@ for figure in "${figures[@]}"; do
   [[ -x $bin/${part}_bench ]] || { echo "no $bin/${part}_bench: build it first (./dev build)" >&2; exit 2; }
   echo "measuring $part" >&2
   "$bin/${part}_bench" --benchmark_filter="^(${figure#* })\$" --benchmark_repetitions="$rounds" --benchmark_min_time=0.2 \
-    --benchmark_format=csv 2>/dev/null |
-    awk -F, -v part="$part" '/^"BM_/ {
-      name = $1; gsub(/"/, "", name); gsub(/\/repeats:[0-9]+|\/real_time/, "", name)
-      if (name ~ /_(mean|median|stddev|cv|BigO|RMS)$/) next
-      print part "." name, $5, $4 }' >>"$samples"
+    --benchmark_format=csv >"$work/csv" 2>"$work/said" ||
+    { echo "${part}_bench ended badly:" >&2; tail -3 "$work/said" >&2; exit 2; }
+  awk -F, -v part="$part" '/^"BM_/ {
+    name = $1; gsub(/"/, "", name); gsub(/\/repeats:[0-9]+|\/real_time/, "", name)
+    if (name ~ /_(mean|median|stddev|cv|BigO|RMS)$/) next
+    print part "." name, $5, $4 }' "$work/csv" >>"$samples"
 done
 if grep -Eq "$only" <<<proxy; then
   echo "measuring proxy" >&2
@@ -78,7 +79,8 @@ sort -k1,1 -k3,3g "$samples" | awk '
 model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
 machine="${model:-unknown processor}, $(nproc) cores"
 commit=$(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)
-last=$(find "$root/bench/results" -name 'figures-*.csv' 2>/dev/null | sort | tail -1)
+mkdir -p "$root/bench/results"
+last=$(find "$root/bench/results" -name 'figures-*.csv' | sort | tail -1)
 same=no
 if [[ -n $last ]]; then
   echo "against ${last#"$root"/}: $(sed -n 's/^# machine: //p' "$last"), commit $(sed -n 's/^# commit: //p' "$last")"
@@ -103,7 +105,6 @@ awk -F, -v same="$same" '
   END { exit bad }' "${last:-/dev/null}" "$today" || status=1
 
 if [[ $record == yes ]]; then
-  mkdir -p "$root/bench/results"
   file=$root/bench/results/figures-$(date -u +%Y-%m-%d).csv
   {
     echo "# machine: $machine"
