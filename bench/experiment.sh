@@ -5,7 +5,9 @@
 #
 # Library: experiment_bench (bars there). HTTP: CPU of weir per answer of OFREP, for 350 flags, 5 and one, each with
 # three conditions and a split, another user in every request, so nothing can be remembered. Path: the same proxied
-# request with 50 live experiments and without, two gateways that take turns; the difference of a round is the figure.
+# request with 50 live experiments and without, two gateways that take turns; the difference of a round is the figure:
+# for a thousand users who come again and again, and for users whom the gateway meets for the first time, each of whom is
+# 50 exposures to remember.
 # CPU is what the scheduler has charged to the gateway's threads (bench_load --watch-pid); the gateway has core 0, the
 # load core 1. --instructions counts them instead, with callgrind: slow, but the same on a busy machine.
 #
@@ -64,7 +66,7 @@ head_of() {  # PORT
 }
 for count in 350 5 1; do flags_file $count >"$work/flags_$count.yaml"; done
 experiments_file 50 >"$work/experiments_50.yaml"
-declare -A port=([350]=${ports[0]} [5]=${ports[1]} [1]=${ports[2]} [with]=${ports[3]} [without]=${ports[4]})
+declare -A port=([350]=${ports[0]} [5]=${ports[1]} [1]=${ports[2]} [with]=${ports[3]} [without]=${ports[4]} [first]=${ports[3]})
 for count in 350 5 1; do
   { head_of "${port[$count]}"
     printf 'experiments: {file: flags_%s.yaml}\nroutes: [{path: /ofrep/*, serve: experiments}]\n' $count; } >"$work/$count.yaml"
@@ -99,6 +101,7 @@ load() {  # NAME REQUESTS [ARGUMENTS...]
   case $name in
     350 | 5) kind=(--path /ofrep/v1/evaluate/flags --post "$body") ;;
     1) kind=(--path /ofrep/v1/evaluate/flags/flag_0 --post "$body") ;;
+    with | without) kind=(--numbers 1000 --field "X-User: 0190f3a1-7c1e-4d0a-9b1f-########" --origin "$origin") ;;
     *) kind=(--field "X-User: 0190f3a1-7c1e-4d0a-9b1f-########" --origin "$origin") ;;
   esac
   taskset -c 1 "$bin/bench_load" "127.0.0.1:${port[$name]}" --connections 64 --awake --requests "$count" "${kind[@]}" "$@"
@@ -135,8 +138,8 @@ fi
 for name in 350 5 1 with without; do start $name; done
 echo "CPU us of weir per request; 64 keep-alive connections, $requests requests a run, $rounds rounds"
 for ((round = 1; round <= rounds; round++)); do
-  for name in 350 5 1 without with; do
-    pid=pid_$name
+  for name in 350 5 1 without with first; do
+    pid=pid_${name/first/with}
     count=$requests; [[ $name == 350 ]] && count=$((requests / 4))
     line=$(load $name "$count" --warmup $((count / 10 + 64)) --watch-pid "${!pid}") ||
       { echo "$name failed requests: $line" >&2; tail -5 "$work/$name.out" >&2; exit 1; }
@@ -144,10 +147,12 @@ for ((round = 1; round <= rounds; round++)); do
     field bytes_per_answer <<<"$line" >"$work/bytes_$name"
   done
 done
+paste "$work/cpu_first" "$work/cpu_without" | awk '{print $1 - $2}' >"$work/cpu_met"
 paste "$work/cpu_with" "$work/cpu_without" | awk '{print $1 - $2}' >"$work/cpu_added"
 verdict "bulk, 350 flags, answer $(<"$work/bytes_350") bytes" $(spread <"$work/cpu_350") 70
 verdict "bulk, 5 flags, answer $(<"$work/bytes_5") bytes" $(spread <"$work/cpu_5") 12
 verdict "one flag, answer $(<"$work/bytes_1") bytes" $(spread <"$work/cpu_1") 12
 printf '%-44s %8s  (%s-%s)\n' "proxied without experiments" $(spread <"$work/cpu_without")
 verdict "50 live experiments add" $(spread <"$work/cpu_added") 2
+printf '%-44s %8s  (%s-%s)\n' "the same, users met for the first time" $(spread <"$work/cpu_met")
 exit $status

@@ -12,7 +12,7 @@
 //                   bench_load 127.0.0.1:8080 --connections 10000 --idle
 //
 // --field "Name: value" and --post JSON (a POST, of JSON) go with every request; ######## in them is the request's
-// number, so that no two are alike. --awake never sleeps, as with --origin.
+// number, so that no two are alike, or its remainder by --numbers N. --awake never sleeps, as with --origin.
 //
 // --client-header sends `X-Client: i` on connection i. --limit L --window-ms W expects the service to admit L
 // requests a connection in any W ms (200) and to refuse the rest (429), and judges every answer by that
@@ -37,7 +37,7 @@ constexpr const char* kUsage =
     "usage: bench_load ADDRESS:PORT [--connections N] [--requests N | --seconds N] [--warmup N] [--rate N]\n"
     "                  [--path /P] [--client-header] [--limit L --window-ms W] [--slack-us U]\n"
     "                  [--watch-pid PID] [--origin ADDRESS:PORT [--body BYTES]] [--idle]\n"
-    "                  [--field 'Name: value'] [--post JSON] [--awake]\n"
+    "                  [--field 'Name: value'] [--post JSON] [--numbers N] [--awake]\n"
     "       bench_load --free-ports N\n";
 
 struct Options {
@@ -52,6 +52,7 @@ struct Options {
   std::string fields;  // lines, each with its end
   std::string post;    // "": GET
   bool awake = false;
+  std::uint64_t numbers = 100'000'000;
   std::uint32_t limit = 0;  // 0: every answer must be 200
   std::uint64_t window_ns = 0;
   std::uint64_t slack_ns =
@@ -232,8 +233,8 @@ class Load {
   }
 
   void write_number(Connection& connection) const {
-    char digits[kNumber.size() + 1];
-    std::snprintf(digits, sizeof digits, "%08lu", issued_ % 100'000'000);
+    char digits[24];
+    std::snprintf(digits, sizeof digits, "%08lu", issued_ % options_.numbers);
     for (const std::size_t at : connection.numbers)
       connection.request.replace(at, kNumber.size(), digits, kNumber.size());
   }
@@ -425,6 +426,8 @@ Options parse(int argc, char** argv) {
         options.limit = static_cast<std::uint32_t>(value);
       else if (name == "--window-ms")
         options.window_ns = value * 1'000'000;
+      else if (name == "--numbers" && value > 0)
+        options.numbers = std::min<std::uint64_t>(value, 100'000'000);
       else if (name == "--body")
         options.body = value;
       else if (name == "--slack-us")

@@ -105,6 +105,7 @@ class Compiler {
     for (const EntryDefinition& definition : definitions_.entries) entry(definition);
     check_slots();
     requirements();
+    for (const Entry& entry : compiled_.entries) compiled_.cards.push_back(card_of(entry));
   }
 
  private:
@@ -398,6 +399,49 @@ class Compiler {
       }
     }
     rule.requirements.push_back(std::move(requirement));
+  }
+
+  static bool is_plain(const Entry& entry) {
+    if (!entry.enabled || entry.rules.size() != 1) return false;
+    const Rule& rule = entry.rules.front();
+    return rule.splits && !rule.sticky && rule.force < 0 && rule.layer < 0 && rule.when.empty() &&
+           rule.rollout == rule.total && rule.allow.empty() && rule.requirements.empty() &&
+           rule.start_ms == INT64_MIN && rule.end_ms == INT64_MAX;
+  }
+
+  // The entries are complete and move no more.
+  Card card_of(const Entry& entry) {
+    Card card;
+    if (entry.rules.size() != 1 || !entry.rules.front().splits) return card;
+    const Rule& rule = entry.rules.front();
+    card.splits_once = true;
+    card.unit = rule.unit;
+    card.state = rule.split_salt.state;
+    card.kind = rule.split_salt.kind;
+    card.total = static_cast<std::uint16_t>(rule.total);
+    card.plain = is_plain(entry) && rule.arms.size() <= Card::kArms;
+    if (!card.plain) return card;
+    card.ready = static_cast<std::uint32_t>(compiled_.ready.size());
+    for (const Arm& arm : rule.arms)
+      card.arms[card.arms_count++] = {static_cast<std::uint16_t>(arm.from),
+                                      static_cast<std::uint16_t>(arm.to),
+                                      static_cast<std::uint16_t>(arm.variant + 1)};
+    Decision& none = compiled_.ready.emplace_back();
+    none.key = entry.key;
+    none.experiment = entry.experiment;
+    none.reason = entry.experiment ? Reason::not_covered : Reason::fallback;
+    if (!entry.experiment) none.value = &entry.fallback;
+    for (const Variant& variant : rule.variants) {
+      Decision& decision = compiled_.ready.emplace_back();
+      decision.key = entry.key;
+      decision.experiment = entry.experiment;
+      decision.reason = Reason::split;
+      decision.rule = rule.id;
+      decision.variant = variant.name;
+      decision.value = &variant.value;
+      decision.tag = variant.tag;
+    }
+    return card;
   }
 
   // Depth first; recursion ends at kMaxCost levels, since each level costs at least one.

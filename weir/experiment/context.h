@@ -114,6 +114,7 @@ class Context {
 
   const Attribute& attribute(std::uint16_t slot) const noexcept { return attributes_[slot]; }
   std::size_t attributes() const noexcept { return attributes_.size(); }
+  bool overrides_any() const noexcept { return !overrides_.empty(); }
   // "" when there is none.
   std::string_view overridden(std::string_view key) const noexcept { return of(overrides_, key); }
   std::string_view remembered(std::string_view key) const noexcept { return of(sticky_, key); }

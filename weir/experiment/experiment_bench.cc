@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "weir/experiment/analysis.h"
 #include "weir/experiment/engine.h"
@@ -52,6 +53,12 @@ std::shared_ptr<const Snapshot> experiments(int count) {
             R"(", "variants": [{"name": "control", "weight": 50}, {"name": "treatment", "weight": 50}]})";
   Issues issues;
   return compile(read_native(*parse_json(text + "]}"), issues), issues);
+}
+
+std::vector<EntryId> all_of(const Snapshot& snapshot) {
+  std::vector<EntryId> ids(snapshot.size());
+  for (std::uint32_t i = 0; i < ids.size(); ++i) ids[i] = EntryId{i};
+  return ids;
 }
 
 void fill(Context& context) {
@@ -102,11 +109,14 @@ BENCHMARK(BM_OneFlagFromScratch);
 void BM_350Flags(benchmark::State& state) {
   const auto snapshot = flags(350);
   Context context(*snapshot);
+  const std::vector<EntryId> ids = all_of(*snapshot);
+  std::vector<Decision> decisions(ids.size());
   const CountAllocations count(state);
   for (auto _ : state) {
     context.reset(*snapshot);
     fill(context);
-    for (std::uint32_t i = 0; i < 350; ++i) benchmark::DoNotOptimize(snapshot->evaluate(EntryId{i}, context));
+    snapshot->evaluate(ids, context, decisions.data());
+    benchmark::DoNotOptimize(decisions.data());
   }
   state.SetItemsProcessed(state.iterations() * 350);
 }
@@ -115,11 +125,14 @@ BENCHMARK(BM_350Flags);
 void BM_50Experiments(benchmark::State& state) {
   const auto snapshot = experiments(50);
   Context context(*snapshot);
+  const std::vector<EntryId> ids = all_of(*snapshot);
+  std::vector<Decision> decisions(ids.size());
   const CountAllocations count(state);
   for (auto _ : state) {
     context.reset(*snapshot);
     context.set_unit(kUser);
-    for (std::uint32_t i = 0; i < 50; ++i) benchmark::DoNotOptimize(snapshot->evaluate(EntryId{i}, context));
+    snapshot->evaluate(ids, context, decisions.data());
+    benchmark::DoNotOptimize(decisions.data());
   }
   state.SetItemsProcessed(state.iterations() * 50);
 }

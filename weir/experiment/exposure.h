@@ -6,8 +6,9 @@
 // is one look-up. Counts by experiment and variant go on for the process's life and feed the sample-ratio
 // check.
 //
-// Thread-safe: fingerprints are spread over kShards locks, held for a look-up; counts are atomic. The sink is
-// called without a lock held, on the caller's thread: it must be quick (a ring of a log writer is).
+// Thread-safe: fingerprints are spread over kShards locks by unit, one of them held for a request's look-ups; counts are
+// found without a lock, and outcomes are counted in lanes, each written by one thread. The sink is called without a lock
+// held, on the caller's thread: it must be quick (a ring of a log writer is).
 #ifndef WEIR_EXPERIMENT_EXPOSURE_H_
 #define WEIR_EXPERIMENT_EXPOSURE_H_
 
@@ -17,11 +18,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "weir/base/clock.h"
@@ -65,13 +64,16 @@ class ExposureRecorder {
 
   // Of decisions that were applied; those without a variant, and of flags, are passed over.
   void record(std::string_view unit, std::span<const Decision> decisions, TimePoint now, WallTime wall);
-  // What a request that showed the variant came to: its status and how long it took.
-  void outcome(std::span<const Decision> decisions, int status, Duration took);
+  // What a request that showed the variant came to: its status and how long it took. `lane` is below kLanes and belongs
+  // to the calling thread alone.
+  void outcome(std::size_t lane, std::span<const Decision> decisions, int status, Duration took);
+  static constexpr std::size_t kLanes = 1'025;  // as many threads as a server may have
 
   struct Count {
     std::string experiment;
     std::string variant;
     std::uint64_t units = 0;     // exposures written
+    std::uint64_t split = 0;     // of them those by bucket: what the weights promise; not what somebody chose
     std::uint64_t requests = 0;  // outcomes
     std::uint64_t errors = 0;    // of them with a status of 500 or more
     double mean_seconds = 0;
@@ -81,12 +83,17 @@ class ExposureRecorder {
 
  private:
   struct Cell;
+  struct Lane;
   struct Shard;
   static constexpr std::size_t kShards = 16;
   static constexpr std::size_t kCellsMax = 10'000;  // pairs of experiment and variant that are counted
 
-  // True when it was seen in this window or the one before; remembers it otherwise.
-  bool seen(std::uint64_t fingerprint, TimePoint now);
+  // With the shard locked and turned to `now`: true when it was seen in this window or the one before; remembers it
+  // otherwise.
+  bool seen(Shard& shard, std::uint64_t fingerprint);
+  void turn(Shard& shard, TimePoint now) const;
+  // Null when there is none of that tag yet.
+  Cell* find(std::uint64_t tag) const noexcept;
   // Null when there are too many.
   Cell* cell(const Decision& decision);
 
@@ -95,8 +102,11 @@ class ExposureRecorder {
   Sink sink_;
   std::array<std::unique_ptr<Shard>, kShards> shards_;
   std::atomic<std::uint64_t> unremembered_{0};
-  mutable std::shared_mutex cells_lock_;
-  std::unordered_map<std::uint64_t, std::unique_ptr<Cell>> cells_;  // by Decision::tag
+  static constexpr std::size_t kPlaces = 32'768;  // a power of two, three times kCellsMax: short probes
+  std::unique_ptr<std::atomic<Cell*>[]> places_;  // by Decision::tag, open addressing; filled, never emptied
+  mutable std::mutex cells_lock_;                 // of whoever adds a cell, or lists them
+  std::vector<std::unique_ptr<Cell>> cells_;
+  std::unique_ptr<std::atomic<Lane*>[]> lanes_;  // made by their threads when they first count
 };
 
 }  // namespace weir::experiment

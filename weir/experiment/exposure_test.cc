@@ -31,7 +31,7 @@ struct Fixture {
     std::vector<Decision> decisions;
     for (std::string_view key : {"a", "b", "f"}) decisions.push_back(testing::decide(*snapshot, key, unit));
     recorder.record(unit, decisions, now, WallTime{1s});
-    recorder.outcome(decisions, unit == "broken" ? 503 : 200, 10ms);
+    recorder.outcome(0, decisions, unit == "broken" ? 503 : 200, 10ms);
   }
 };
 
@@ -81,6 +81,7 @@ TEST(Exposure, Counts) {
     units += count.units;
     errors += count.errors;
   }
+  EXPECT_EQ(fixture.recorder.counts()[0].split, fixture.recorder.counts()[0].units);
   EXPECT_EQ(units, 1'001U);
   EXPECT_EQ(errors, 5U);
 }

@@ -336,6 +336,13 @@ bool GrowthBook::holds(const Value& condition, const Value& attributes) const {
 
 namespace {
 
+// Decision::tag.
+std::uint64_t tag_of(std::string_view key, std::string_view variant) {
+  return variant.empty()
+             ? 0
+             : base::fnv1a64(variant, base::fnv1a64(std::string_view(&kSaltEnd, 1), base::fnv1a64(key)));
+}
+
 std::int32_t in_ten_thousand(const std::optional<double>& bucket) {
   return bucket ? static_cast<std::int32_t>(std::lround(*bucket * 10'000)) : -1;
 }
@@ -351,6 +358,21 @@ std::string_view variation_name(const Value& source, std::uint32_t index) {
 }
 
 }  // namespace
+
+std::vector<std::string_view> GrowthBook::variants(std::string_view key) const {
+  std::vector<std::string_view> names;
+  const auto add = [&names](const Value& source) {
+    const std::size_t count = std::min<std::size_t>(member(source, "variations").items.size(), 1'000);
+    for (std::uint32_t i = 0; i < count; ++i) names.push_back(variation_name(source, i));
+  };
+  if (const Value* feature = member(payload_, "features").find(key)) {
+    for (const Value& rule : member(*feature, "rules").items) add(rule);
+    return names;
+  }
+  for (const Value& experiment : member(payload_, "experiments").items)
+    if (member(experiment, "key").text == key) add(experiment);
+  return names;
+}
 
 Decision GrowthBook::decide(std::string_view key, const Context& context) const {
   Value attributes = context.all() != nullptr ? *context.all() : Value::map();
@@ -378,6 +400,8 @@ Decision GrowthBook::decide(std::string_view key, const Context& context) const 
             given.experiment->variation < list.items.size() &&
             &list.items[given.experiment->variation] == given.value)
           decision.variant = variation_name(rule, given.experiment->variation);
+      decision.experiment = true;  // whoever is shown it is exposed to it
+      decision.tag = tag_of(key, decision.variant);
     }
     return decision;
   }
@@ -390,8 +414,7 @@ Decision GrowthBook::decide(std::string_view key, const Context& context) const 
     if (given.in_experiment) {
       decision.variant = variation_name(experiment, given.variation);
       decision.value = given.value;
-      const std::uint64_t of_key = base::fnv1a64(std::string_view(&kSaltEnd, 1), base::fnv1a64(key));
-      decision.tag = base::fnv1a64(decision.variant, of_key);
+      decision.tag = tag_of(key, decision.variant);
     }
     return decision;
   }

@@ -63,6 +63,8 @@ class GrowthBook {
 
   // Features, then experiments whose key no feature has.
   std::vector<std::string_view> keys() const;
+  // Names that decide() may give as the variant of a key, where they lie; some may stand there twice.
+  std::vector<std::string_view> variants(std::string_view key) const;
   FeatureResult evaluate(std::string_view feature, const User& user) const;
   ExperimentResult run(const Value& experiment, const User& user) const;
   // For Snapshot: of a feature or an experiment, with the attributes of the context.

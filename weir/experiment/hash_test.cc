@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "weir/base/hash.h"
+#include "weir/experiment/internal/side_by_side.h"
 
 namespace weir::experiment {
 namespace {
@@ -94,6 +98,24 @@ TEST(Hash, BucketsStayBelowTheTotal) {
 TEST(Hash, BrokenUtf8IsHashedAsBytes) {
   for (std::string_view text : {"\xc3", "\xe2\x82", "\xf0\x9f\x98", "\xff", "a\x80"})
     EXPECT_EQ(fnv1a32_utf16(text), fnv1a32_utf16(std::string(text)));
+}
+
+// Hashing side by side gives what hashing one after the other gives, for every length and number of states.
+TEST(Hash, SideBySide) {
+  std::string text;
+  for (std::size_t length = 0; length < 70; ++length, text += static_cast<char>(length * 37)) {
+    for (std::size_t count = 8; count <= 136; count += 8) {
+      std::vector<std::uint32_t> states(count);
+      for (std::size_t i = 0; i < count; ++i) states[i] = base::fnv1a32(std::to_string(i * 7919));
+      std::vector<std::uint32_t> plain = states;
+      std::vector<std::uint32_t> wanted = states;
+      for (std::uint32_t& state : wanted) state = base::fnv1a32(text, state);
+      internal::fnv1a32_side_by_side(text, states);
+      internal::fnv1a32_side_by_side_plain(text, plain);
+      ASSERT_EQ(states, wanted) << length << " bytes, " << count << " states";
+      ASSERT_EQ(plain, wanted) << length << " bytes, " << count << " states";
+    }
+  }
 }
 
 }  // namespace

@@ -253,6 +253,62 @@ TEST(Property, ReweightMovesTheFewest) {
   EXPECT_FALSE(reweight(std::vector<std::vector<Range>>(1), std::vector<std::uint32_t>{101}, 100));
 }
 
+// Many keys at once are decided as each alone, whatever they are, in whatever order, and whoever asks.
+TEST(Property, ManyAtOnceAreEachAlone) {
+  std::string text = R"({"layers": [{"name": "l"}], "experiments": [)";
+  for (int i = 0; i < 90; ++i) {
+    static constexpr std::string_view kMore[] = {"",
+                                                 R"("hash": "fnv1a", )",
+                                                 R"("coverage": 40, )",
+                                                 R"("when": {"country": "US"}, )",
+                                                 R"("unit": "account", )",
+                                                 R"("layer": "l", "slots": [[0, 100]], )",
+                                                 R"("sticky": true, )",
+                                                 R"("enabled": false, )",
+                                                 R"("allow": {"x": ["u1"]}, )"};
+    const int kind = i % 2 == 0 ? 0 : i % 9;
+    const int layer_at = i * 100;
+    std::string more(kMore[kind]);
+    if (kind == 5)
+      more = R"("layer": "l", "slots": [[)" + std::to_string(layer_at) + ", " +
+             std::to_string(layer_at + 100) + "]], ";
+    text += (i == 0 ? "{" : ", {") + more + R"("key": "e)" + std::to_string(i) +
+            R"(", "variants": [{"name": "x", "weight": 30}, {"name": "y", "weight": 70}]})";
+  }
+  text += R"(], "flags": [{"key": "f", "type": "string", "default": "d", "rules": [
+    {"variants": [{"name": "p", "ranges": [[0, 3000]]}]}]}, {"key": "g", "type": "boolean", "default": true}]})";
+  const auto snapshot = compiled(text);
+  const std::uint64_t seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 3'000; ++round) {
+    std::vector<EntryId> ids(random() % 150);
+    for (EntryId& id : ids)
+      id = random() % 30 == 0 ? EntryId{} : EntryId{static_cast<std::uint32_t>(random() % snapshot->size())};
+    Context context(*snapshot);
+    const std::string unit = "u" + std::to_string(random() % 100) + std::string(random() % 50, 'x');
+    if (random() % 8 != 0)
+      context.set_unit(random() % 8 == 0 ? std::string_view("\xff") : std::string_view(unit));
+    if (random() % 2 != 0) context.set("country", "US");
+    if (random() % 2 != 0) context.set("account", static_cast<double>(random() % 50));
+    if (random() % 4 == 0) context.override_variant("e2", "x");
+    if (random() % 4 == 0) context.remember("e15", "x");
+    std::vector<Decision> together(ids.size());
+    snapshot->evaluate(ids, context, together.data());
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const Decision alone = snapshot->evaluate(ids[i], context);
+      ASSERT_EQ(together[i].key, alone.key);
+      ASSERT_EQ(together[i].variant, alone.variant) << alone.key;
+      ASSERT_EQ(together[i].value, alone.value) << alone.key;
+      ASSERT_EQ(together[i].reason, alone.reason) << alone.key;
+      ASSERT_EQ(together[i].rule, alone.rule) << alone.key;
+      ASSERT_EQ(together[i].bucket, alone.bucket) << alone.key;
+      ASSERT_EQ(together[i].experiment, alone.experiment) << alone.key;
+      ASSERT_EQ(together[i].tag, alone.tag) << alone.key;
+    }
+  }
+}
+
 // explain() gives evaluate()'s decision for 10^6 random contexts, and its last step says why where there is
 // none.
 TEST(Property, ExplainAgreesWithEvaluate) {

@@ -2,12 +2,14 @@
 // written down. So they cannot disagree; explain_test.cc looks all the same.
 #include "weir/experiment/snapshot.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 
 #include "weir/experiment/growthbook.h"
 #include "weir/experiment/internal/compiled.h"
+#include "weir/experiment/internal/side_by_side.h"
 
 namespace weir::experiment {
 
@@ -30,6 +32,16 @@ struct Trace {
   static constexpr bool kOn = true;
   std::vector<Step> steps;
 };
+
+// The arm that owns a bucket; null when nobody does.
+const Arm* arm_at(const Rule& rule, std::uint32_t at) noexcept {
+  const Arm* arm = nullptr;
+  for (const Arm& candidate : rule.arms) {
+    if (candidate.from > at) break;
+    if (at < candidate.to) arm = &candidate;
+  }
+  return arm;
+}
 
 // Whole numbers of this size are exact in a double, and print without an exponent.
 constexpr double kWholeMax = 9007199254740992.0;
@@ -66,8 +78,10 @@ struct Unit {
 template <class TraceType>
 class Evaluation {
  public:
-  Evaluation(const Compiled& compiled, const Context& context, TraceType& trace)
-      : compiled_(compiled), context_(context), trace_(trace) {}
+  // `hashed`: what hashing the unit from the split's salt gives, where that is known already.
+  Evaluation(const Compiled& compiled, const Context& context, TraceType& trace,
+             const std::uint32_t* hashed = nullptr)
+      : compiled_(compiled), context_(context), trace_(trace), hashed_(hashed) {}
 
   Decision run(const Entry& entry) {
     Decision decision;
@@ -252,13 +266,10 @@ class Evaluation {
   }
 
   Outcome split(const Entry& entry, const Rule& rule, const Unit& unit) {
-    const std::uint32_t at = bucket(rule.split_salt, unit.text, rule.total);
+    const std::uint32_t at = hashed_ == nullptr ? bucket(rule.split_salt, unit.text, rule.total)
+                                                : bucket_of_hash(rule.split_salt.kind, *hashed_, rule.total);
     const auto number = static_cast<std::int32_t>(at);
-    const Arm* arm = nullptr;
-    for (const Arm& candidate : rule.arms) {
-      if (candidate.from > at) break;
-      if (at < candidate.to) arm = &candidate;
-    }
+    const Arm* arm = arm_at(rule, at);
     if constexpr (TraceType::kOn)
       step(rule, "split", arm != nullptr,
            "salt `" + rule.split_salt_text + "`, bucket " + std::to_string(at) + " of " +
@@ -279,7 +290,64 @@ class Evaluation {
   const Compiled& compiled_;
   const Context& context_;
   TraceType& trace_;
+  const std::uint32_t* hashed_;
 };
+
+constexpr std::size_t kChunk = 64;  // hashes that stand on the stack at a time
+
+// The short way of a plain entry, with its unit hashed.
+inline void decide_plain(const Compiled& compiled, const Card& card, std::uint32_t hashed,
+                         Decision& decision) {
+  const std::uint32_t at = bucket_of_hash(card.kind, hashed, card.total);
+  std::uint32_t ready = 0;
+  for (std::size_t i = 0; i < card.arms_count; ++i)
+    if (at >= card.arms[i].from && at < card.arms[i].to) ready = card.arms[i].ready;
+  decision = compiled.ready[card.ready + ready];
+  if (ready != 0 || decision.experiment) decision.bucket = static_cast<std::int32_t>(at);
+}
+
+// Up to kChunk entries. Those with one rule, which splits by the unit that the first such rule has, are hashed side by
+// side; all others go their own way.
+void evaluate_chunk(const Compiled& compiled, std::span<const EntryId> ids, const Context& context,
+                    Decision* decisions, const Snapshot& snapshot) {
+  std::array<std::uint32_t, kChunk> states{};
+  std::array<std::uint8_t, kChunk> places;  // of an id among the states; kChunk: not there
+  const Attribute* shared = nullptr;
+  std::size_t hashed = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    places[i] = kChunk;
+    if (ids[i].index >= compiled.cards.size()) continue;
+    const Card& card = compiled.cards[ids[i].index];
+    if (!card.splits_once) continue;
+    const Attribute* unit = &context.attribute(card.unit);
+    if (unit->kind == Attribute::Kind::missing) unit = &context.attribute(compiled.targeting_key);
+    if (shared == nullptr) shared = unit;
+    if (unit != shared) continue;
+    places[i] = static_cast<std::uint8_t>(hashed);
+    states[hashed++] = card.state;
+  }
+  Unit unit;
+  if (shared != nullptr) unit.read(*shared);
+  const bool usable = hashed > 1 && unit.state == Unit::State::there;
+  if (usable)
+    // Few registers take as long as many: it is the length of a chain that counts.
+    fnv1a32_side_by_side(unit.text, {states.data(), hashed > 32 ? kChunk : hashed > 8 ? 32 : 8});
+  const bool short_way = usable && !context.overrides_any();
+  NoTrace quiet;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (!usable || places[i] == kChunk) {
+      decisions[i] = snapshot.evaluate(ids[i], context);
+      continue;
+    }
+    const Card& card = compiled.cards[ids[i].index];
+    if (short_way && card.plain) {
+      decide_plain(compiled, card, states[places[i]], decisions[i]);
+    } else {
+      decisions[i] = Evaluation<NoTrace>(compiled, context, quiet, &states[places[i]])
+                         .run(compiled.entries[ids[i].index]);
+    }
+  }
+}
 
 }  // namespace
 }  // namespace internal
@@ -315,6 +383,8 @@ bool Snapshot::is_sticky(EntryId id) const noexcept {
 }
 
 std::vector<std::string_view> Snapshot::variants(EntryId id) const {
+  if (id && id.index >= compiled_->entries.size())
+    return payload() == nullptr ? std::vector<std::string_view>{} : payload()->variants(key(id));
   std::vector<std::string_view> names;
   if (id.index < compiled_->entries.size())
     for (const internal::Rule& rule : compiled_->entries[id.index].rules)
@@ -339,6 +409,15 @@ Decision Snapshot::evaluate(std::string_view name, const Context& context) const
   Decision unknown;
   unknown.key = name;
   return unknown;
+}
+
+void Snapshot::evaluate(std::span<const EntryId> ids, const Context& context, Decision* decisions) const {
+  while (!ids.empty()) {
+    const std::size_t count = std::min(ids.size(), internal::kChunk);
+    internal::evaluate_chunk(*compiled_, ids.first(count), context, decisions, *this);
+    ids = ids.subspan(count);
+    decisions += count;
+  }
 }
 
 Explanation Snapshot::explain(std::string_view name, const Context& context) const {

@@ -104,6 +104,9 @@ class Snapshot {
 
   Decision evaluate(EntryId id, const Context& context) const;
   Decision evaluate(std::string_view key, const Context& context) const;
+  // The same for many: `decisions` has a place for each id, in their order. Hashes the unit for all of them at
+  // once, so that 50 experiments cost far less than 50 times one.
+  void evaluate(std::span<const EntryId> ids, const Context& context, Decision* decisions) const;
   Explanation explain(std::string_view key, const Context& context) const;
   // The unit that the entry's first rule hashes, as it was decided for; "" when there is none. A number is
   // written into `digits`.

@@ -61,6 +61,7 @@ ExposureLog::~ExposureLog() {
 void ExposureLog::set_target(const std::string& target) {
   const std::lock_guard lock(mutex_);
   target_ = target;
+  wanted_.store(target_ != "off", std::memory_order_relaxed);
   if (target_ != "off" && !thread_.joinable()) thread_ = std::thread([this] { run(); });
 }
 
@@ -111,6 +112,7 @@ void ExposureLog::run() {
 
 ExperimentState::ExperimentState(base::SipKey seed)
     : recorder_(experiment::ExposureRecorder::Options{}, seed, [this](const experiment::Exposure& exposure) {
+        if (!log_.wanted()) return;
         std::string line;
         experiment::append_json_line(line, exposure);
         log_.write(line);
@@ -149,7 +151,23 @@ void append_decision_json(std::string& out, const experiment::Decision& decision
   out.append(",\"bucket\":").append(decision.bucket < 0 ? "null" : std::to_string(decision.bucket));
 }
 
+void ExperimentState::use(std::shared_ptr<const experiment::Snapshot> next) {
+  const std::lock_guard lock(mutex_);
+  const auto before = engine_.snapshot();
+  const std::vector<experiment::ExposureRecorder::Count> counts = recorder_.counts();
+  for (std::size_t begin = 0, end = 0; begin < counts.size(); begin = end) {
+    bool same = true;
+    for (; end < counts.size() && counts[end].experiment == counts[begin].experiment; ++end)
+      same &= before->expected_share(before->find(counts[end].experiment), counts[end].variant) ==
+              next->expected_share(next->find(counts[end].experiment), counts[end].variant);
+    for (std::size_t i = begin; i < end && !same; ++i)
+      counted_before_[{counts[i].experiment, counts[i].variant}] = counts[i].split;
+  }
+  engine_.swap(std::move(next));
+}
+
 std::string ExperimentState::exposures_json() const {
+  const std::lock_guard lock(mutex_);
   const auto snapshot = engine_.snapshot();
   std::map<std::string, std::vector<experiment::ExposureRecorder::Count>> by_key;
   for (auto& count : recorder_.counts()) by_key[count.experiment].push_back(std::move(count));
@@ -160,13 +178,14 @@ std::string ExperimentState::exposures_json() const {
     first = false;
     append_text(out, "experiment", key);
     out.append(",\"variants\":[");
-    std::vector<std::uint64_t> units;
+    std::vector<std::uint64_t> units;  // by split, under the present shares
     std::vector<double> shares;
     double all = 0;
     for (const auto& count : counts) {
       const double share = snapshot->expected_share(snapshot->find(key), count.variant);
       all += share;
-      units.push_back(count.units);
+      const auto before = counted_before_.find({count.experiment, count.variant});
+      units.push_back(count.split - (before == counted_before_.end() ? 0 : before->second));
       shares.push_back(share);
       out.append(&count == &counts.front() ? "{" : ",{");
       append_text(out, "variant", count.variant);

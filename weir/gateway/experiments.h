@@ -6,8 +6,10 @@
 #ifndef WEIR_GATEWAY_EXPERIMENTS_H_
 #define WEIR_GATEWAY_EXPERIMENTS_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -44,6 +46,8 @@ class ExposureLog {
 
   // "off", "stdout" or a path, opened for each batch, so that a file that was moved away is made anew.
   void set_target(const std::string& target);
+  // Not "off": whoever has a line need not make it otherwise. Any thread; a load.
+  bool wanted() const noexcept { return wanted_.load(std::memory_order_relaxed); }
   void write(std::string_view line);
   std::uint64_t dropped() const;
 
@@ -59,6 +63,7 @@ class ExposureLog {
   std::string waiting_;
   std::uint64_t dropped_ = 0;
   bool ended_ = false;
+  std::atomic<bool> wanted_{false};
   std::thread thread_;  // started with the first target
 };
 
@@ -67,6 +72,8 @@ class ExperimentState {
   explicit ExperimentState(base::SipKey seed);
 
   experiment::Engine& engine() noexcept { return engine_; }
+  // Puts a snapshot in use. Where the shares of an experiment change, its sample-ratio check begins anew.
+  void use(std::shared_ptr<const experiment::Snapshot> next);
   experiment::ExposureRecorder& recorder() noexcept { return recorder_; }
   ExposureLog& log() noexcept { return log_; }
   // Signs where the configuration gives no secret; from the operating system, new with every process.
@@ -81,6 +88,9 @@ class ExperimentState {
  private:
   experiment::Engine engine_;
   ExposureLog log_;
+  mutable std::mutex mutex_;
+  // What the recorder had counted by split when the present shares began, by experiment and variant.
+  std::map<std::pair<std::string, std::string>, std::uint64_t> counted_before_;
   experiment::ExposureRecorder recorder_;
   std::string random_secret_;
 };

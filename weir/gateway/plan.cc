@@ -353,7 +353,7 @@ class Builder {
     const config::Experiments& from = *plan_->config.experiments;
     plan_->on_publish.push_back(
         [state = state_.experiments(), snapshot = from.snapshot, target = from.exposures](TimePoint) {
-          if (snapshot != nullptr) state->engine().swap(snapshot);
+          if (snapshot != nullptr) state->use(snapshot);
           state->log().set_target(target);
         });
   }

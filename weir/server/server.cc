@@ -289,7 +289,7 @@ void Server::reload_experiments(const std::string& file) {
   for (const config::Diagnostic& diagnostic : loaded.diagnostics)
     report.append("\n").append(config::to_text(diagnostic, loaded.files));
   if (loaded.snapshot != nullptr) {
-    state_.experiments()->engine().swap(loaded.snapshot);
+    state_.experiments()->use(loaded.snapshot);
     log_.info("reloaded " + file + report);
   } else {
     log_.error("experiments refused, the old ones go on" + report);

@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
+#include <memory>
 
 #include "weir/base/base64.h"
 #include "weir/gateway/plan.h"
@@ -15,6 +17,7 @@ namespace {
 using experiment::Decision;
 using experiment::Value;
 
+constexpr std::string_view kBetween = ", ";  // of members
 constexpr std::size_t kFieldMax = 8 * 1024;  // of X-Experiments or X-Flags; members beyond it are left out
 
 // RFC 6265 4.2.1: "a=1; b=2". The first of that name.
@@ -114,8 +117,19 @@ struct ExperimentStage::Binding {
   std::shared_ptr<const experiment::Snapshot> snapshot;
   // The same with a count of its own, which this worker's exchanges alone write.
   std::shared_ptr<const void> counted;
-  std::vector<experiment::EntryId> experiments;
-  std::vector<experiment::EntryId> flags;
+  std::vector<experiment::EntryId> ids;  // of the experiments, then of the flags
+  std::size_t experiments = 0;
+  // X-Experiments' member for each variant of an experiment, written once. A variant is known by where the snapshot
+  // keeps its name.
+  struct Member {
+    const char* name = nullptr;
+    std::uint32_t from = 0;  // of `texts`; each begins with kBetween
+    std::uint32_t size = 0;
+  };
+  std::vector<Member> members;        // experiment by experiment, side by side: all are read in every request
+  std::vector<std::uint32_t> begins;  // of each experiment's, and the end
+  std::string texts;
+  std::size_t longest = 1;  // of the field, with kBetween before it
   struct Sticky {
     experiment::EntryId id;
     std::size_t decision = 0;  // its place among the decisions: experiments, then flags
@@ -140,20 +154,37 @@ ExperimentStage::Binding& ExperimentStage::bind(std::size_t worker) {
   binding->generation = generation;
   binding->snapshot = options_.state->engine().snapshot();
   binding->counted = std::make_shared<std::shared_ptr<const experiment::Snapshot>>(binding->snapshot);
-  binding->experiments.clear();
-  binding->flags.clear();
-  for (const std::string& key : options_.experiments)
-    binding->experiments.push_back(binding->snapshot->find(key));
-  for (const std::string& key : options_.flags) binding->flags.push_back(binding->snapshot->find(key));
+  binding->ids.clear();
+  for (const auto* keys : {&options_.experiments, &options_.flags})
+    for (const std::string& key : *keys) binding->ids.push_back(binding->snapshot->find(key));
+  binding->experiments = options_.experiments.size();
   binding->sticky.clear();
-  std::size_t decision = 0;
-  for (const auto* list : {&binding->experiments, &binding->flags})
-    for (const experiment::EntryId id : *list) {
-      if (binding->snapshot->is_sticky(id)) binding->sticky.push_back({id, decision});
-      ++decision;
-    }
+  for (std::size_t i = 0; i < binding->ids.size(); ++i)
+    if (binding->snapshot->is_sticky(binding->ids[i])) binding->sticky.push_back({binding->ids[i], i});
+  write_members(*binding);
   binding->context.emplace(*binding->snapshot);
   return *binding;
+}
+
+void ExperimentStage::write_members(Binding& binding) const {
+  binding.members.clear();
+  binding.texts.clear();
+  binding.begins.assign(1, 0);
+  binding.longest = 1;
+  for (std::size_t i = 0; i < binding.experiments; ++i) {
+    std::uint32_t longest = 0;
+    if (is_dictionary_key(options_.experiments[i]))
+      for (const std::string_view variant : binding.snapshot->variants(binding.ids[i])) {
+        const auto from = static_cast<std::uint32_t>(binding.texts.size());
+        binding.texts.append(kBetween).append(options_.experiments[i]).append("=");
+        append_string(binding.texts, variant);
+        const std::uint32_t size = static_cast<std::uint32_t>(binding.texts.size()) - from;
+        binding.members.push_back({variant.data(), from, size});
+        longest = std::max(longest, size);
+      }
+    binding.begins.push_back(static_cast<std::uint32_t>(binding.members.size()));
+    binding.longest += longest;
+  }
 }
 
 std::string_view ExperimentStage::source_text(Exchange& exchange,
@@ -298,17 +329,32 @@ void ExperimentStage::take_overrides(Exchange& exchange, experiment::Context& co
   }
 }
 
-void ExperimentStage::tell_upstream(Exchange& exchange, const HeldDecisions& held) const {
-  std::string& text = exchange.worker.scratch;
-  text.clear();
-  for (const Decision& decision : held.experiments) {
-    if (decision.variant.empty() || !is_dictionary_key(decision.key)) continue;
-    const std::size_t before = text.size();
-    text.append(text.empty() ? "" : ", ").append(decision.key).append("=");
-    append_string(text, decision.variant);
-    if (text.size() > kFieldMax) text.resize(before);
+// Members that were written once, one after the other; those of variants that are not known are left out, as is what
+// goes beyond kFieldMax.
+std::string_view ExperimentStage::experiments_field(Exchange& exchange, const Binding& binding,
+                                                    const HeldDecisions& held) {
+  char* const begin = exchange.arena.allocate(std::min(binding.longest, kFieldMax));
+  char* at = begin;
+  for (std::size_t i = 0; i < held.experiments.size(); ++i) {
+    const char* const name = held.experiments[i].variant.data();
+    for (std::uint32_t m = binding.begins[i]; m < binding.begins[i + 1]; ++m) {
+      const Binding::Member& member = binding.members[m];
+      if (member.name != name) continue;
+      if (static_cast<std::size_t>(at - begin) + member.size > kFieldMax) break;
+      std::memcpy(at, binding.texts.data() + member.from, member.size);
+      at += member.size;
+      break;
+    }
   }
-  if (!text.empty()) exchange.set_identity_field("X-Experiments", exchange.arena.keep(text));
+  const std::string_view field(begin, static_cast<std::size_t>(at - begin));
+  return field.substr(std::min(field.size(), kBetween.size()));
+}
+
+void ExperimentStage::tell_upstream(Exchange& exchange, const Binding& binding,
+                                    const HeldDecisions& held) const {
+  const std::string_view experiments = experiments_field(exchange, binding, held);
+  if (!experiments.empty()) exchange.set_identity_field("X-Experiments", experiments);
+  std::string& text = exchange.worker.scratch;
   text.clear();
   for (const Decision& decision : held.flags)
     if (decision.value != nullptr) append_dictionary_member(text, decision.key, *decision.value);
@@ -337,24 +383,21 @@ Verdict ExperimentStage::admit(Exchange& exchange) {
   std::optional<StickyMemory> memory;
   if (!binding.sticky.empty()) memory = recall(exchange, binding);
   const experiment::Snapshot& snapshot = *binding.snapshot;
-  const std::size_t count = binding.experiments.size() + binding.flags.size();
+  const std::size_t count = binding.ids.size();
   auto* const decisions = static_cast<Decision*>(exchange.arena.allocate_aligned(count * sizeof(Decision)));
-  Decision* at = decisions;
-  for (const experiment::EntryId id : binding.experiments)
-    ::new (at++) Decision(snapshot.evaluate(id, *binding.context));
-  for (const experiment::EntryId id : binding.flags)
-    ::new (at++) Decision(snapshot.evaluate(id, *binding.context));
+  std::uninitialized_default_construct_n(decisions, count);
+  snapshot.evaluate(binding.ids, *binding.context, decisions);
   if (memory) remember(exchange, binding, {decisions, count}, *memory);
   HeldDecisions held;
   held.snapshot = binding.counted;
-  held.experiments = {decisions, binding.experiments.size()};
-  held.flags = {decisions + binding.experiments.size(), binding.flags.size()};
+  held.experiments = {decisions, binding.experiments};
+  held.flags = {decisions + binding.experiments, count - binding.experiments};
   std::array<char, 24> digits;
-  if (!binding.experiments.empty()) {
+  if (binding.experiments > 0) {
     // Kept: it may lie in the binding, which the next request of this worker writes.
-    held.unit = exchange.arena.keep(snapshot.unit_of(binding.experiments.front(), *binding.context, digits));
+    held.unit = exchange.arena.keep(snapshot.unit_of(binding.ids.front(), *binding.context, digits));
   }
-  tell_upstream(exchange, held);
+  tell_upstream(exchange, binding, held);
   apply(exchange, held);
   exchange.decisions = &exchange.keep(slot_, std::move(held));
   return Verdict::proceed;
@@ -368,7 +411,7 @@ void ExperimentStage::settle(Exchange& exchange) noexcept {
   experiment::ExposureRecorder& recorder = options_.state->recorder();
   const TimePoint now = exchange.worker.reactor.now();
   recorder.record(held->unit, held->experiments, now, exchange.worker.wall_now());
-  recorder.outcome(held->experiments, exchange.record.status, now - exchange.started);
+  recorder.outcome(exchange.worker.index, held->experiments, exchange.record.status, now - exchange.started);
 }
 
 }  // namespace weir::gateway

@@ -84,7 +84,10 @@ class ExperimentStage final : public Stage {
   void remember(Exchange& exchange, Binding& binding, std::span<const experiment::Decision> decisions,
                 StickyMemory& memory) const;
   void take_overrides(Exchange& exchange, experiment::Context& context) const;
-  void tell_upstream(Exchange& exchange, const HeldDecisions& held) const;
+  void write_members(Binding& binding) const;
+  static std::string_view experiments_field(Exchange& exchange, const Binding& binding,
+                                            const HeldDecisions& held);
+  void tell_upstream(Exchange& exchange, const Binding& binding, const HeldDecisions& held) const;
   void apply(Exchange& exchange, const HeldDecisions& held) const;
 
   Options options_;

@@ -1,7 +1,9 @@
 #include "weir/gateway/terminals/experiments.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <span>
 
 #include "weir/experiment/growthbook.h"
 #include "weir/gateway/answer.h"
@@ -213,10 +215,19 @@ void ExperimentsTerminal::evaluate_all(Exchange& exchange) {
   context.set_all(*attributes);
   std::string& out = exchange.own_body;
   out.assign("{\"flags\":[");
-  for (std::uint32_t i = 0; i < snapshot->size(); ++i) {
+  std::array<EntryId, 64> ids;
+  std::array<Decision, 64> decisions;
+  const auto all = static_cast<std::uint32_t>(snapshot->size());
+  for (std::uint32_t i = 0; i < all; ++i) {
+    const std::uint32_t place = i % ids.size();
+    if (place == 0) {
+      const std::size_t count = std::min<std::size_t>(ids.size(), all - i);
+      for (std::uint32_t k = 0; k < count; ++k) ids[k] = {i + k};
+      snapshot->evaluate(std::span(ids).first(count), context, decisions.data());
+    }
     if (i > 0) out += ',';
-    const std::string_view flag = snapshot->key({i});
-    const Decision decision = snapshot->evaluate(EntryId{i}, context);
+    const Decision& decision = decisions[place];
+    const std::string_view flag = decision.key;
     if (lacks_unit(decision)) {
       append_ofrep_error(
           out, flag, decision.reason == Reason::missing_unit ? "TARGETING_KEY_MISSING" : "INVALID_CONTEXT",
