@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "weir/base/check.h"
+#include "weir/passport/passport_signer.h"
 
 namespace weir::passport {
 namespace {
@@ -79,7 +80,8 @@ bool Identity::has_scope(std::string_view scope) const noexcept { return contain
 bool Identity::has_role(std::string_view role) const noexcept { return contains(roles, role); }
 
 std::size_t Identity::footprint() const noexcept {
-  std::size_t bytes = sizeof(Identity) + claims.footprint() + passport.members.footprint();
+  std::size_t bytes =
+      sizeof(Identity) + claims.footprint() + passport.members.footprint() + signed_passport.size();
   for (const std::string* text : {&provider, &issuer, &subject, &principal, &jti, &sid, &kid,
                                   &passport.header, &proxy_fields.sub, &proxy_state})
     bytes += text->capacity();
@@ -305,6 +307,8 @@ Reject render_identity(Identity& identity, const IdentityRules& rules, WallTime 
   Result<Passport> passport = rules.passport.write(identity.claims, extras, expires);
   if (!passport) return Reject::passport_too_large;
   identity.passport = std::move(*passport);
+  if (rules.signer != nullptr && identity.render_until != 0)
+    identity.signed_passport = rules.signer->sign(identity.passport, expires, now);
   return Reject::none;
 }
 

@@ -70,6 +70,7 @@ struct Identity {
   Passport passport;
   ProxyState proxy_fields;
   std::string proxy_state;         // encoded
+  std::string signed_passport;     // where passports are signed; "" else, and for who has no token of his own
   bool country_claimed = false;    // else an edge's header may say it
   std::shared_ptr<const Key> key;  // null for API keys
   bool anonymous = false;
@@ -88,10 +89,13 @@ struct Verification {
   std::string kid;                           // of the token, for fetching keys and for logs
 };
 
+class PassportSigner;
+
 struct IdentityRules {
   PassportWriter passport;
   ProxyStateRules proxy_state;
   std::chrono::seconds passport_ttl{300};  // exp of a passport; written anew at half of it
+  std::shared_ptr<const PassportSigner> signer = nullptr;  // null: passports are not signed
 };
 
 class Verifier {
