@@ -13,6 +13,8 @@
 //
 // --field "Name: value" and --post JSON (a POST, of JSON) go with every request; ######## in them is the request's
 // number, so that no two are alike, or its remainder by --numbers N. --awake never sleeps, as with --origin.
+// --tokens FILE sends `Authorization: Bearer T`, T from the lines of FILE: the first --known lines in turn, but every
+// --fresh-th request the next of the others. --any-status takes every answer for a good one (a flood).
 //
 // --client-header sends `X-Client: i` on connection i. --limit L --window-ms W expects the service to admit L
 // requests a connection in any W ms (200) and to refuse the rest (429), and judges every answer by that
@@ -21,6 +23,7 @@
 //
 // One thread, epoll, one send and one recv for each request. Answers must carry Content-Length.
 #include <csignal>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +39,7 @@ namespace {
 constexpr const char* kUsage =
     "usage: bench_load ADDRESS:PORT [--connections N] [--requests N | --seconds N] [--warmup N] [--rate N]\n"
     "                  [--path /P] [--client-header] [--limit L --window-ms W] [--slack-us U]\n"
+    "                  [--tokens FILE [--known N] [--fresh N]] [--any-status]\n"
     "                  [--watch-pid PID] [--origin ADDRESS:PORT [--body BYTES]] [--idle]\n"
     "                  [--field 'Name: value'] [--post JSON] [--numbers N] [--awake]\n"
     "       bench_load --free-ports N\n";
@@ -53,6 +57,10 @@ struct Options {
   std::string post;    // "": GET
   bool awake = false;
   std::uint64_t numbers = 100'000'000;
+  std::vector<std::string> tokens;
+  std::size_t known = 0;    // 0: all
+  std::uint64_t fresh = 0;  // 0: only known ones
+  bool any_status = false;
   std::uint32_t limit = 0;  // 0: every answer must be 200
   std::uint64_t window_ns = 0;
   std::uint64_t slack_ns =
@@ -227,9 +235,19 @@ class Load {
     connection.received = connection.expected = 0;
     connection.head.clear();
     if (!connection.numbers.empty()) write_number(connection);
-    const ssize_t sent = ::send(connection.fd, connection.request.data(), connection.request.size(),
-                                MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent != static_cast<ssize_t>(connection.request.size())) lose(connection, "send");
+    const std::string& text = options_.tokens.empty() ? connection.request : with_token(connection);
+    const ssize_t sent = ::send(connection.fd, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent != static_cast<ssize_t>(text.size())) lose(connection, "send");
+  }
+
+  const std::string& with_token(const Connection& connection) {
+    const std::size_t known = options_.known == 0 ? options_.tokens.size() : options_.known;
+    std::size_t index = issued_ % known;
+    if (options_.fresh > 0 && issued_ % options_.fresh == 0 && known < options_.tokens.size())
+      index = known + next_fresh_++ % (options_.tokens.size() - known);
+    authorized_.assign(connection.request, 0, connection.request.size() - 2);
+    authorized_.append("Authorization: Bearer ").append(options_.tokens[index]).append("\r\n\r\n");
+    return authorized_;
   }
 
   void write_number(Connection& connection) const {
@@ -312,7 +330,7 @@ class Load {
       worst_early_ = std::max(worst_early_, early);
       over_admitted_ += early > options_.slack_ns ? 1 : 0;
     }
-    if (connection.status == 200) {
+    if (connection.status == 200 || options_.any_status) {
       ++ok_;
     } else if (errors_++ < 5) {
       std::fprintf(stderr, "connection %zu: status %d\n", connection.index, connection.status);
@@ -348,6 +366,8 @@ class Load {
   std::uint64_t counted_ = 0, bytes_ = 0, ok_ = 0, limited_ = 0, errors_ = 0, missing_ = 0;
   std::uint64_t over_admitted_ = 0, wrongly_refused_ = 0, worst_early_ = 0, worst_late_ = 0;
   Histogram latency_;
+  std::string authorized_;  // the request that is sent just now
+  std::size_t next_fresh_ = 0;
   char buffer_[64 * 1024];
 };
 
@@ -388,13 +408,23 @@ int free_ports(std::uint64_t count) {
   return 0;
 }
 
+std::vector<std::string> lines_of(const char* path) {
+  std::ifstream file(path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(std::move(line));
+  if (lines.empty()) die(path);
+  return lines;
+}
+
 Options parse(int argc, char** argv) {
   if (argc < 2) usage(kUsage);
   Options options;
   options.address = parse_address(argv[1]);
   for (int i = 2; i < argc; ++i) {
     const std::string_view name = argv[i];
-    if (name == "--client-header") {
+    if (name == "--any-status") {
+      options.any_status = true;
+    } else if (name == "--client-header") {
       options.client_header = true;
     } else if (name == "--awake") {
       options.awake = true;
@@ -408,6 +438,8 @@ Options parse(int argc, char** argv) {
       options.post = argv[++i];
     } else if (name == "--path") {
       options.path = argv[++i];
+    } else if (name == "--tokens") {
+      options.tokens = lines_of(argv[++i]);
     } else if (name == "--origin") {
       options.origin = parse_address(argv[++i]);
     } else {
@@ -422,6 +454,10 @@ Options parse(int argc, char** argv) {
         options.warmup = value;
       else if (name == "--rate")
         options.rate = value;
+      else if (name == "--known")
+        options.known = value;
+      else if (name == "--fresh")
+        options.fresh = value;
       else if (name == "--limit")
         options.limit = static_cast<std::uint32_t>(value);
       else if (name == "--window-ms")
@@ -440,6 +476,7 @@ Options parse(int argc, char** argv) {
   }
   const bool bounded = options.requests > 0 || options.seconds > 0 || options.idle;
   if (!bounded || options.connections == 0 || (options.rate > 0 && options.seconds == 0)) usage(kUsage);
+  if (options.known > options.tokens.size()) usage(kUsage);
   if ((options.limit > 0) != (options.window_ns > 0)) usage(kUsage);
   return options;
 }
