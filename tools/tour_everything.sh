@@ -54,6 +54,14 @@ check 'a slow service costs its section, not the page' is "$(status)" 200
 check 'which says so' has '^weir-complete: \?0'
 check 'and shows null there' has '"recommendations": ?null'
 
+stop 'Cache: an answer that its service calls fresh is given again, to callers of the same proxy state alone'
+ask "${ada[@]}" "$gate/recs/1?fresh=60"
+check 'the first is fetched and kept' has '^cache-status: weir; fwd=uri-miss; stored'
+ask "${ada[@]}" "$gate/recs/1?fresh=60"
+check 'the second is a hit' has '^cache-status: weir; hit'
+ask "${bob[@]}" "$gate/recs/1?fresh=60"
+check 'another proxy state has an answer of its own' has '^cache-status: weir; fwd=uri-miss; stored'
+
 stop 'The chain in front of all this: limits by address and by user, one shedder, a breaker for each service'
 check 'both limits are told' has '^ratelimit: "per_user";r=[0-9]+;t=[0-9]+'
 codes=$(for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21; do

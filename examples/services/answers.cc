@@ -12,6 +12,7 @@ namespace weir::examples {
 namespace {
 
 constexpr std::uint64_t kSleepMax = 60'000;
+constexpr std::uint64_t kFreshMax = 86'400;
 constexpr std::uint64_t kBytesMax = 1024 * 1024;
 
 // Whatever a gateway adds for the services behind it.
@@ -99,6 +100,7 @@ Reply answer(std::string_view service, const Request& request) {
     for (const auto& [name, value] : request.seen) append_member(reply.body, name, value);
     reply.body += "}}\n";
   }
+  reply.fresh = std::min(number(request, "fresh").value_or(0), kFreshMax);
   const std::uint64_t status = number(request, "status").value_or(0);
   if (status >= 200 && status <= 599) reply.status = static_cast<int>(status);
   return reply;
@@ -111,6 +113,8 @@ std::string to_message(const Reply& reply, const Request& request) {
   if (!request.keep_alive) http::append_field(out, "connection", "close");
   if (!bodiless) {
     http::append_field(out, "content-type", reply.content_type);
+    if (reply.fresh > 0)
+      http::append_field(out, "cache-control", "public, max-age=" + std::to_string(reply.fresh));
     http::append_framing(out, http::BodyKind::length, reply.body.size());
   }
   http::end_head(out);

@@ -10,6 +10,7 @@
 #define WEIR_EXAMPLES_SERVICES_ANSWERS_H_
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,6 +36,7 @@ struct Reply {
   int status = 200;
   std::string content_type = "application/json";
   std::string body;
+  std::uint64_t fresh = 0;             // seconds for which caches may keep it; 0: it does not say
   std::chrono::milliseconds after{0};  // how long to wait before it is sent
 };
 

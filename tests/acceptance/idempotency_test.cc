@@ -1,5 +1,6 @@
 // Idempotency keys over sockets: once executed, whatever clients, upstreams and power do.
 #include "tests/acceptance/auth.h"
+#include "tests/support/redis.h"
 
 #include <csignal>
 #include <cstdlib>
@@ -19,7 +20,7 @@ class Keyed : public ::testing::Test {
     return with(R"(
       auth:
         providers: [{name: main, issuer: https://id.example, audiences: [api], jwks: {file: $JWKS}}]
-      idempotency: {path: $DB}
+      idempotency: {path: $DB, lease: 5s}
       upstreams:
         origin: {endpoints: [$ORIGIN], timeout: 2s}
         gone: {endpoints: ["http://127.0.0.1:1"]}
@@ -249,6 +250,158 @@ TEST_F(Keyed, KilledAtRandomMoments) {
     }
   }
   for (const auto& [key, times] : executed) EXPECT_EQ(times, 1) << key;
+  // When the last lease is over, every key has an answer that stands: the stored one, or that nobody knows.
+  int replayed = 0, unknown = 0, stuck = 0;
+  for (int round = 0; round < rounds; ++round) {
+    Answer answer;
+    eventually([&] {
+      answer = pay("/count", "key-" + std::to_string(round));
+      return problem_type(answer) != "idempotency-in-flight";
+    });
+    replayed += answer.status == 200 ? 1 : 0;
+    unknown += problem_type(answer) == "idempotency-outcome-unknown" ? 1 : 0;
+    stuck += answer.status != 200 && problem_type(answer) != "idempotency-outcome-unknown" ? 1 : 0;
+  }
+  std::printf(
+      "%d kills: %zu keys executed before them, 0 twice; %zu answers seen, all given again; at the end %d "
+      "keys "
+      "have their answer, %d are unknown, %d are stuck\n",
+      rounds, executed.size(), seen.size(), replayed, unknown, stuck);
+  EXPECT_EQ(stuck, 0);
+}
+
+// --- records in Redis
+
+class SharedKeys : public ::testing::Test {
+ protected:
+  std::string configuration() {
+    return with(R"(
+      auth:
+        providers: [{name: main, issuer: https://id.example, audiences: [api], jwks: {file: $JWKS}}]
+      redis: {url: $REDIS}
+      idempotency: {store: redis}
+      upstreams:
+        origin: {endpoints: [$ORIGIN]}
+      routes:
+        - {path: /count, auth: required, idempotency: {wait: 20s}, upstream: origin}
+        - {path: /held, auth: required, idempotency: required, upstream: origin}
+        - {path: /*, upstream: origin}
+    )",
+                {{"ORIGIN", origin.url()},
+                 {"REDIS", redis.url()},
+                 {"JWKS", folder.write("jwks.json", key_set({&issuer}))}});
+  }
+  void SetUp() override {
+    if (!redis.available()) GTEST_SKIP() << "no redis-server here";
+    one = std::make_unique<Gateway>(configuration());
+    two = std::make_unique<Gateway>(configuration());
+    origin.on("/count", [this](Call& call) {
+      call.read_body();
+      call.reply(201, std::to_string(++executed[call.request().field("Idempotency-Key")]));
+    });
+  }
+  Answer pay(const Gateway& gateway, std::string_view path, std::string_view key,
+             std::string_view body = "{}") {
+    Fields fields = bearer(issuer.token("u"));
+    fields.emplace_back("Idempotency-Key", key);
+    return gateway.ask("POST", path, fields, body);
+  }
+  // Asks until the store answers: a loaded machine's may be late.
+  Answer pay_until(const Gateway& gateway, std::string_view path, std::string_view key) {
+    Answer answer;
+    eventually([&] {
+      answer = pay(gateway, path, key);
+      return answer.status != 503;
+    });
+    return answer;
+  }
+
+  TemporaryFolder folder;
+  Issuer issuer;
+  Origin origin;
+  RedisServer redis{{"--appendonly", "yes", "--appendfsync", "always"}};
+  std::map<std::string, std::atomic<int>> executed;
+  std::unique_ptr<Gateway> one;
+  std::unique_ptr<Gateway> two;
+};
+
+// Two gateways, one truth: what one has executed, the other answers again.
+TEST_F(SharedKeys, AnotherGatewayRepeatsTheAnswer) {
+  executed["k"] = 0;
+  EXPECT_EQ(pay_until(*one, "/count", "k").status, 201);
+  const Answer again = pay_until(*two, "/count", "k");
+  EXPECT_EQ(again.status, 201);
+  EXPECT_EQ(again.body, "1");
+  EXPECT_EQ(again.field("Idempotent-Replayed"), "true");
+  expect_problem(pay(*two, "/count", "k", "other"), 422, "idempotency-mismatch");
+  EXPECT_EQ(executed["k"].load(), 1);
+}
+
+// Many at both gateways at once: one execution a key, also while Redis is killed and started between them.
+TEST_F(SharedKeys, OneExecutionAKeyWhateverRedisDoes) {
+  const int rounds = std::getenv("WEIR_LONG") != nullptr ? 100 : 4;
+  for (int round = 0; round < rounds; ++round) executed["key-" + std::to_string(round)] = 0;
+  for (int round = 0; round < rounds; ++round) {
+    const std::string key = "key-" + std::to_string(round);
+    std::vector<std::thread> clients;
+    std::atomic<int> wrong{0};
+    for (int c = 0; c < 20; ++c)
+      clients.emplace_back([&, c] {
+        const Answer answer = pay(c % 2 == 0 ? *one : *two, "/count", key);
+        const bool stated = answer.status == 201 || answer.status == 409 || answer.status == 503;
+        if (!stated || (answer.status == 201 && answer.body != "1")) ++wrong;
+      });
+    until(std::chrono::steady_clock::now() + std::chrono::milliseconds{round % 20});
+    if (round % 2 == 1) {
+      redis.kill();
+      redis.start();
+    }
+    for (std::thread& client : clients) client.join();
+    EXPECT_EQ(wrong.load(), 0);
+    // Answered, or nothing was done: never twice. An answer whose record was late stays unknown until its lease ends.
+    const Answer after = pay_until(*one, "/count", key);
+    EXPECT_TRUE(after.status == 201 || after.status == 409) << after;
+    EXPECT_LE(executed[key].load(), 1) << key;
+  }
+}
+
+// Redis frozen: the route says 503 and calls nobody; thawed, the key is free. Other routes do not notice.
+TEST_F(SharedKeys, AFrozenRedisIsTold) {
+  executed["warm"] = executed["k"] = 0;
+  EXPECT_EQ(pay_until(*one, "/count", "warm").status, 201);
+  redis.freeze();
+  const Answer refused = pay(*one, "/count", "k");
+  EXPECT_EQ(one->get("/plain").status, 200);
+  redis.thaw();
+  expect_problem(refused, 503, "idempotency-store-unavailable");
+  EXPECT_GE(number_of(refused, "Retry-After"), 1);
+  EXPECT_EQ(executed["k"].load(), 0);
+  EXPECT_EQ(pay_until(*one, "/count", "k").status, 201);
+}
+
+// The list of unknown outcomes and its resolution work on what is in Redis.
+TEST_F(SharedKeys, UnknownOutcomesAreListed) {
+  origin.on("/held", [](Call& call) {
+    call.read_body();
+    call.reset();
+  });
+  EXPECT_EQ(pay_until(*one, "/held", "lost").status, 502);
+  Answer again;
+  eventually([&] {
+    again = pay(*two, "/held", "lost");
+    return problem_type(again) == "idempotency-outcome-unknown";
+  });
+  expect_problem(again, 409, "idempotency-outcome-unknown");
+  const std::optional<Json> list = Json::parse(two->admin("/v1/idempotency/unknown").body);
+  ASSERT_TRUE(list);
+  const std::string text = two->admin("/v1/idempotency/unknown").body;
+  const std::size_t at = text.find("\"id\":\"");
+  ASSERT_NE(at, std::string::npos) << text;
+  const std::string id = text.substr(at + 6, text.find('"', at + 6) - at - 6);
+  EXPECT_EQ(two->admin_post("/v1/idempotency/" + id + "/resolve", R"({"outcome":"not_executed"})").status,
+            200);
+  origin.on_status("/held", 200, "now");
+  EXPECT_EQ(pay_until(*one, "/held", "lost").body, "now");
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <thread>
 #include <vector>
 
+#include "weir/passport/passport_signer.h"
+
 namespace weir::testing {
 namespace {
 
@@ -385,6 +387,210 @@ TEST(PassportEdge, CountryOfATrustedEdge) {
   Fields claimed = bearer(issuer.token("u", R"({"country":"US"})"));
   claimed.emplace_back("X-Geo-Country", "FR");
   EXPECT_EQ(state(claimed), "active:u:US:other");
+}
+
+// Signed passports: the upstream gets a token beside the plain header, and checks it with the set that weir serves; what
+// a client calls by that name is dropped. After a rotation the old key is still published.
+TEST(SignedPassport, AreServedAndChecked) {
+  TemporaryFolder folder;
+  Issuer issuer;
+  Origin origin;
+  const passport::Json first = passport::generate_jwk(passport::Algorithm::es256, "p1").value();
+  const passport::Json second = passport::generate_jwk(passport::Algorithm::eddsa, "p2").value();
+  const std::string keys = folder.write("passport.json", "{\"keys\":[" + first.to_text() + "]}");
+  const std::string configuration = with(
+      R"(
+      auth:
+        providers:
+          - {name: main, issuer: https://id.example, audiences: [api], jwks: {file: $JWKS}}
+          - {name: machines, type: api_key, header: X-Api-Key, file: $ROBOTS}
+      passport: {signing: {key: $SIGNING, issuer: https://gate.example}}
+      upstreams: {origin: {endpoints: [$ORIGIN]}, foreign: {endpoints: [$ORIGIN], external: true}}
+      routes:
+        - {path: /keys, serve: passport_keys}
+        - {path: /foreign, auth: required, upstream: foreign}
+        - {path: /*, auth: optional, upstream: origin}
+    )",
+      {{"ORIGIN", origin.url()},
+       {"JWKS", folder.write("jwks.json", key_set({&issuer}))},
+       {"SIGNING", keys},
+       {"ROBOTS", folder.write("keys.yaml", passport::api_key_hash("robot-key") + ": {sub: robot_1}\n")}});
+  Gateway gateway(configuration);
+  const auto check = [&](const std::string& token, std::string_view published) {
+    return passport::SignedPassportReader(
+               passport::KeySet::parse(published, passport::KeySet::Options()).value(),
+               "https://gate.example")
+        .read(token, std::chrono::system_clock::now());
+  };
+  const Answer published = gateway.get("/keys");
+  EXPECT_EQ(published.field("Content-Type"), "application/jwk-set+json");
+  EXPECT_EQ(published.body.find("\"d\""), std::string::npos) << "nothing private";
+
+  EXPECT_EQ(gateway.get("/a", bearer(issuer.token("user_123"))).status, 200);
+  const std::string token = origin.last().field("X-Passport-Token");
+  const Result<passport::Json> user = check(token, published.body);
+  ASSERT_TRUE(user) << token;
+  EXPECT_EQ(user->find("sub")->text(), "user_123");
+  EXPECT_EQ(user->members()[0].name, "user_id");
+  EXPECT_EQ(gateway.get("/a", bearer(issuer.token("user_123"))).status, 200);
+
+  EXPECT_EQ(gateway.get("/a", {{"X-Api-Key", "robot-key"}}).status, 200);
+  EXPECT_EQ(check(origin.last().field("X-Passport-Token"), published.body)->find("sub")->text(), "robot_1");
+  EXPECT_EQ(gateway.get("/a", {{"X-Passport-Token", token}, {"x_passport_token", token}}).status, 200);
+  EXPECT_EQ(origin.last().count("X-Passport-Token"), 1U);
+  EXPECT_EQ(origin.last().count("x_passport_token"), 0U);
+  EXPECT_TRUE(check(origin.last().field("X-Passport-Token"), published.body)->find("anon")->boolean());
+  EXPECT_EQ(gateway.get("/foreign", bearer(issuer.token("user_123"))).status, 200);
+  EXPECT_EQ(origin.last().count("X-Passport-Token"), 0U);
+
+  folder.write("passport.json", "{\"keys\":[" + second.to_text() + "," + first.to_text() + "]}");
+  EXPECT_EQ(gateway.reload(configuration).status, 200);
+  const std::string both = gateway.get("/keys").body;
+  EXPECT_TRUE(check(token, both)) << "the old key is still there";
+  EXPECT_EQ(gateway.get("/a", bearer(issuer.token("user_123"))).status, 200);
+  EXPECT_TRUE(check(origin.last().field("X-Passport-Token"), both));
+  EXPECT_FALSE(check(origin.last().field("X-Passport-Token"), published.body)) << "signed by the new one";
+}
+
+// Any single bit of a token that is turned over gives 401.
+TEST_F(PassportGate, AnyBitFlipIsRefused) {
+  const std::string token = issuer.token("user_123");
+  Client client(gateway.port());
+  ASSERT_EQ(client.get("/must", bearer(token)).status, 200);
+  origin.on_status("/must", 200, "passed");
+  std::size_t tried = 0;
+  for (std::size_t at = 0; at < token.size(); ++at)
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string flipped = token;
+      flipped[at] = static_cast<char>(static_cast<unsigned char>(flipped[at]) ^ (1U << bit));
+      // Every client has its bound of failures: each address is one of its own.
+      Client other(gateway.port(),
+                   "127.0." + std::to_string(1 + at % 250) + "." + std::to_string(1 + bit + at / 250 * 8));
+      const Answer answer = other.get("/must", {{"Authorization", "Bearer " + flipped}});
+      // A byte that no field value may have is refused before anybody reads a token (RFC 9110 5.5).
+      EXPECT_TRUE(answer.status == 401 || answer.status == 400) << at << " " << bit << answer;
+      EXPECT_NE(answer.body, "passed");
+      ++tried;
+    }
+  std::printf("%zu single bits\n", tried);
+}
+
+// A provider that fails every other answer, and that changes its key again and again: published, used, taken out. No good
+// token is called bad, and a key that is gone from a set that weir has fetched counts no longer than a second.
+TEST(PassportKeys, RotationSoak) {
+  const int rounds = std::getenv("WEIR_LONG") != nullptr ? 100 : 2;
+  Origin provider;
+  Origin origin;
+  std::mutex mutex;
+  std::string body;
+  std::size_t asked = 0, served = 0;
+  provider.on("/keys", [&](Call& call) {
+    const std::lock_guard lock(mutex);
+    if (++asked % 2 == 0) return static_cast<void>(call.reply(500));
+    ++served;
+    call.reply(200, body);
+  });
+  const auto publish = [&](std::string set) {
+    const std::lock_guard lock(mutex);
+    body = std::move(set);
+  };
+  const auto served_so_far = [&] {
+    const std::lock_guard lock(mutex);
+    return served;
+  };
+  auto current = std::make_unique<Issuer>("k0");
+  publish(key_set({current.get()}));
+  Gateway gateway(with(R"(
+    auth:
+      providers: [{name: main, issuer: https://id.example, audiences: [api], jwks: {url: $URL/keys, cooldown: 1s}}]
+      failures_per_second: off
+    upstreams: {origin: {endpoints: [$ORIGIN]}}
+    routes: [{path: /*, auth: required, upstream: origin}]
+  )",
+                       {{"ORIGIN", origin.url()}, {"URL", provider.url()}}));
+  ask_until(gateway, 200, "/", bearer(current->token("u")));
+  Client client(gateway.port());
+  std::size_t good = 0, refused = 0, late = 0, number = 0;
+  const auto use = [&](const Issuer& issuer) {  // remembered and fresh tokens
+    for (const std::string& token : {issuer.token("u"), issuer.token("u" + std::to_string(++number))}) {
+      ++good;
+      const Answer answer = client.get("/", bearer(token));
+      if (answer.status == 200) continue;
+      if (refused++ == 0) ADD_FAILURE() << answer;
+    }
+  };
+  for (int round = 0; round < rounds; ++round) {
+    use(*current);
+    auto next = std::make_unique<Issuer>("k" + std::to_string(round + 1));
+    publish(key_set({current.get(), next.get()}));
+    // A provider publishes a key before it signs with it; here somebody asks until weir has fetched it.
+    eventually([&] {
+      const Answer answer = client.get("/", bearer(next->token("probe")));
+      use(*current);
+      return answer.status == 200;
+    });
+    use(*next);
+    publish(key_set({next.get()}));
+    const std::size_t before = served_so_far();
+    // Somebody asks for a key that nobody has; the fetch that follows shows that the old one is gone.
+    eventually([&] {
+      client.get("/", bearer(Issuer("nobody" + std::to_string(++number)).token("x")));
+      return served_so_far() > before;
+    });
+    const auto removed = std::chrono::steady_clock::now();
+    Answer old;
+    const std::string token = current->token("u");
+    eventually([&] {
+      old = client.get("/", bearer(token));
+      return old.status == 401;
+    });
+    EXPECT_EQ(old.status, 401);
+    late += std::chrono::steady_clock::now() - removed > std::chrono::seconds{1} ? 1 : 0;
+    use(*next);
+    current = std::move(next);
+  }
+  std::printf(
+      "%d rotations, %zu of %zu fetches failed: %zu good tokens, %zu refused; %zu removed keys lived longer "
+      "than "
+      "a second\n",
+      rounds, asked - served, asked, good, refused, late);
+  EXPECT_EQ(refused, 0U);
+  EXPECT_EQ(late, 0U);
+}
+
+// A flood of tokens with keys that nobody has: at most two fetches a minute (a cool-down of 30 s), whoever asks.
+TEST(PassportKeys, AFloodOfUnknownKeysAsksTwiceAMinute) {
+  const std::chrono::seconds length{std::getenv("WEIR_LONG") != nullptr ? 60 : 2};
+  Origin provider;
+  Origin origin;
+  Issuer issuer;
+  provider.on_status("/keys", 200, key_set({&issuer}));
+  Gateway gateway(with(R"(
+    auth:
+      providers: [{name: main, issuer: https://id.example, audiences: [api], jwks: {url: $URL/keys}}]
+    upstreams: {origin: {endpoints: [$ORIGIN]}}
+    routes: [{path: /*, auth: required, upstream: origin}]
+  )",
+                       {{"ORIGIN", origin.url()}, {"URL", provider.url()}}));
+  ask_until(gateway, 200, "/", bearer(issuer.token("u")));
+  const std::size_t before = provider.count("/keys");
+  const auto end = std::chrono::steady_clock::now() + length;
+  passport::Json claims =
+      passport::Json::parse(R"({"iss":"https://id.example","aud":"api","sub":"x"})").value();
+  claims.set("exp", passport::Json(unix_now() + 600));
+  std::size_t asked = 0;
+  while (std::chrono::steady_clock::now() < end) {
+    Client client(gateway.port(), "127.0.1." + std::to_string(1 + asked % 250));
+    passport::Json header;
+    header.set("kid", passport::Json("unknown" + std::to_string(++asked)));
+    const Answer answer = client.get("/", bearer(issuer.signer.sign(claims, header).value()));
+    EXPECT_NE(answer.status, 200);
+  }
+  const std::size_t fetches = provider.count("/keys") - before;
+  std::printf("%zu tokens with unknown keys in %lld s: %zu fetches\n", asked,
+              static_cast<long long>(length.count()), fetches);
+  EXPECT_LE(fetches, 2U);
+  EXPECT_EQ(gateway.get("/", bearer(issuer.token("u"))).status, 200);
 }
 
 }  // namespace

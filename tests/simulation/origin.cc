@@ -18,7 +18,9 @@ std::string status_line(const Ask& ask) {
   const int status = ask.whole_status();
   const std::string version = ask.manner == Manner::old ? "HTTP/1.0 " : "HTTP/1.1 ";
   return version + std::to_string(status) + (status == 200 ? " Fine" : " Whatever") +
-         "\r\nX-Sim: " + std::to_string(ask.number) + "\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
+         "\r\nX-Sim: " + std::to_string(ask.number) + "\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n" +
+         // Routes with a cache may keep it for ever: no two requests have one target, so one that gets it is wrong.
+         "Cache-Control: max-age=2147483647\r\n";
 }
 
 std::string chunk(std::string_view bytes) {

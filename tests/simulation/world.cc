@@ -170,9 +170,9 @@ std::string World::configuration() {
       "  - {path: /steady/*, upstream: steady}\n"
       "  - {path: /limited/*, upstream: steady, rate_limit: [per_client]}\n"
       "  - {path: /streamed/*, upstream: steady, request_buffer: 0}\n"
-      "  - {path: /small/*, upstream: steady, request_buffer: 1KiB}\n"
+      "  - {path: /small/*, upstream: steady, request_buffer: 1KiB, cache: {max_body: 4KiB}}\n"
       "  - {path: /old/*, upstream: steady, rewrite: /new/*}\n"
-      "  - {path: /named/*, upstream: named}\n"
+      "  - {path: /named/*, upstream: named, cache: {}}\n"
       "  - {name: wild, path: /wild/*, upstream: wild, load_shed: {max_in_flight: " +
       number(1, 3) +
       "}}\n"

@@ -56,6 +56,14 @@ struct Auth {
   std::string revocations;                 // a file that keeps them over a restart; "" none
 };
 
+// A signed form of the passport beside the plain one.
+struct PassportSigning {
+  std::string header = "X-Passport-Token";
+  std::string key_file;  // a private JWK, or a set of them: the first signs, all are published
+  std::string key_text;  // a secret
+  std::string issuer = "weir";
+};
+
 struct Passport {
   std::string header = "X-Passport";
   std::vector<std::pair<std::string, ClaimPath>> claims{
@@ -63,6 +71,8 @@ struct Passport {
   std::vector<std::string> optional;
   std::uint64_t max_size = 4 * 1024;
   bool url_alphabet = false;
+  Duration ttl = std::chrono::minutes{5};  // of a passport; written anew at half of it
+  std::optional<PassportSigning> signing;
 };
 
 struct ProxyState {
@@ -75,7 +85,7 @@ struct ProxyState {
 };
 
 struct Idempotency {
-  enum class Store : std::uint8_t { sqlite, memory };
+  enum class Store : std::uint8_t { sqlite, redis, memory };
   Store store = Store::sqlite;
   std::string path = "weir-idempotency.db";
   Duration ttl = std::chrono::hours{24};

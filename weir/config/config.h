@@ -290,6 +290,12 @@ struct VariantEffect {
   HeaderEdit response_headers;  // its `remove` stays empty
 };
 
+// Answers that are kept and given again (RFC 9111).
+struct RouteCache {
+  std::uint64_t max_body = 1024 * 1024;  // of an answer that is kept
+  bool by_user = false;                  // one answer for each user, not for each proxy state
+};
+
 struct Cors {
   std::vector<std::string> origins;  // "*", "https://app.example", "https://*.example"
   std::vector<std::string> methods{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
@@ -334,6 +340,8 @@ struct Route {
   std::vector<VariantEffect> variants;   // of experiments in the list above
   std::vector<std::string> flags;        // keys
   std::optional<Cors> cors;
+  std::optional<RouteCache> cache;  // with `upstream` only
+  std::vector<std::string> vary;    // names added to the answers' Vary
   std::optional<std::string> upstream;  // exactly one of upstream, respond, bff and serve
   std::optional<Respond> respond;
   std::optional<bff::PageSpec> bff;  // compiles
@@ -368,6 +376,7 @@ struct Config {
   ShedShares shed_shares;
   std::string priority_header;  // of trusted peers; "": none
   std::string priority_claim;   // "": none
+  std::uint64_t cache_bytes = 64ULL * 1024 * 1024;  // of all answers that are kept
   std::optional<Tracing> tracing;
   std::vector<Upstream> upstreams;
   std::vector<RateLimit> rate_limits;

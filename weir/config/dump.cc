@@ -558,7 +558,13 @@ void auth(JsonWriter& json, const Config& config) {
   json.close('}');
   strings(json, "optional", config.passport.optional);
   size(json, "max_size", config.passport.max_size);
-  json.member("encoding", config.passport.url_alphabet ? "base64url" : "base64").close('}');
+  json.member("encoding", config.passport.url_alphabet ? "base64url" : "base64");
+  duration(json, "ttl", config.passport.ttl);
+  if (const auto& signing = config.passport.signing) {
+    json.key("signing").open('{').member("key", signing->key_file);
+    json.member("header", signing->header).member("issuer", signing->issuer).close('}');
+  }
+  json.close('}');
   const ProxyState& state = config.proxy_state;
   json.key("proxy_state").open('{').member("header", state.header);
   json.key("status").open('{');
@@ -580,7 +586,8 @@ void auth(JsonWriter& json, const Config& config) {
   path(json, "from", state.platform);
   json.close('}').close('}');
   json.key("idempotency").open('{');
-  json.member("store", config.idempotency.store == Idempotency::Store::memory ? "memory" : "sqlite");
+  static constexpr std::string_view kStores[] = {"sqlite", "redis", "memory"};
+  json.member("store", kStores[static_cast<std::size_t>(config.idempotency.store)]);
   json.member("path", config.idempotency.path);
   duration(json, "ttl", config.idempotency.ttl);
   duration(json, "lease", config.idempotency.lease);
@@ -659,6 +666,12 @@ void route(JsonWriter& json, const Secrets& secrets, const Route& route) {
   if (!route.variants.empty()) variants(json, secrets, route);
   strings(json, "flags", route.flags);
   if (route.cors) cors(json, *route.cors);
+  if (route.cache) {
+    json.key("cache").open('{');
+    size(json, "max_body", route.cache->max_body);
+    json.member("scope", route.cache->by_user ? "user" : "segment").close('}');
+  }
+  strings(json, "vary", route.vary);
   target(json, secrets, route);
   json.close('}');
 }
@@ -716,6 +729,9 @@ std::string to_json(const Config& config) {
     if (!config.priority_claim.empty()) json.member("claim", config.priority_claim);
     json.close('}');
   }
+  json.close('}');
+  json.key("cache").open('{');
+  size(json, "memory", config.cache_bytes);
   json.close('}');
   auth(json, config);
   if (config.experiments) experiments(json, *config.experiments);

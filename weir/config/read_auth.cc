@@ -11,6 +11,7 @@
 #include "weir/config/internal/readers.h"
 #include "weir/passport/api_keys.h"
 #include "weir/passport/jwk.h"
+#include "weir/passport/passport_signer.h"
 
 namespace weir::config::internal {
 namespace {
@@ -272,6 +273,20 @@ void read_providers(const Value& auth, const ReadContext& context) {
   }
 }
 
+void read_signing(const Value& map, Passport& whole, const ReadContext& context) {
+  PassportSigning& target = whole.signing.emplace();
+  if (const Value* header = sound(map, "header")) target.header = header->text;
+  if (const Value* issuer = sound(map, "issuer")) target.issuer = issuer->text;
+  const Value* key = sound(map, "key");
+  if (key == nullptr) return;
+  const std::optional<std::string> text = read_beside(*key, context, &target.key_file);
+  if (!text) return;
+  target.key_text = *text;
+  const auto signer =
+      passport::PassportSigner::make(target.key_text, target.issuer, std::chrono::seconds{300});
+  if (!signer) context.report.error(key->at, quote(target.key_file) + ": " + signer.error().detail);
+}
+
 void read_passport(const Value& root, const ReadContext& context) {
   const Value* map = sound(root, "passport");
   if (map == nullptr) return;
@@ -285,6 +300,9 @@ void read_passport(const Value& root, const ReadContext& context) {
   read_texts(sound(*map, "optional"), target.optional);
   if (const Value* size = sound(*map, "max_size")) target.max_size = size->number;
   if (const Value* encoding = sound(*map, "encoding")) target.url_alphabet = encoding->text == "base64url";
+  read(*map, "ttl", target.ttl);
+  if (const Value* signing = sound(*map, "signing"); signing != nullptr && signing->is(kMap))
+    read_signing(*signing, target, context);
 }
 
 void read_proxy_state(const Value& root, const ReadContext& context) {
@@ -309,8 +327,15 @@ void read_idempotency(const Value& root, const ReadContext& context) {
   Idempotency& target = context.config.idempotency;
   const Value* map = sound(root, "idempotency");
   if (map == nullptr) return;
-  if (const Value* store = sound(*map, "store"); store != nullptr && store->text == "memory")
-    target.store = Idempotency::Store::memory;
+  if (const Value* store = sound(*map, "store")) {
+    if (store->text == "memory") target.store = Idempotency::Store::memory;
+    if (store->text == "redis") {
+      target.store = Idempotency::Store::redis;
+      if (root.find("redis") == nullptr)
+        context.report.error(store->at, "`store: redis` needs a Redis",
+                             "add `redis: {url: redis://127.0.0.1:6379}`");
+    }
+  }
   if (const Value* path = sound(*map, "path"))
     target.path = relative_to(context.file_of(path->at), path->text);
   read(*map, "ttl", target.ttl);

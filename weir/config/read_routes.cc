@@ -76,6 +76,7 @@ class RouteReader {
     read_target(map, route);
     read_experiments_of(map, route);
     read_cors(effective(map, "cors"), route);
+    read_cache(map, route);
     return route;
   }
 
@@ -280,7 +281,10 @@ class RouteReader {
     }
     if (first_name == "serve") {
       route.serve = first->text;
-      if (root_experiments_ == nullptr)
+      if (route.serve == "passport_keys" && !context_.config.passport.signing)
+        context_.report.error(first->at, "`serve: passport_keys` has no keys: passports are not signed",
+                              "add `passport: {signing: {key: FILE}}`");
+      if (route.serve == "experiments" && root_experiments_ == nullptr)
         context_.report.error(first->at, "`serve: experiments` needs `experiments` at the top of the file");
     }
   }
@@ -396,6 +400,28 @@ class RouteReader {
     if (cors.credentials && std::find(cors.origins.begin(), cors.origins.end(), "*") != cors.origins.end())
       context_.report.error(
           map->key_at, "`credentials: true` needs named origins: `*` would let any page act for the user");
+  }
+
+  void read_cache(const Value& map, Route& route) {
+    if (const Value* vary = effective(map, "vary"))
+      for (const Value& name : vary->items) route.vary.push_back(name.text);
+    const Value* own = map.find("cache");
+    const Value* cache = effective(map, "cache");
+    if (cache == nullptr || cache->is(kOff)) return;
+    if (map.find("upstream") == nullptr) {
+      if (own != nullptr &&
+          (map.find("bff") != nullptr || map.find("respond") != nullptr || map.find("serve") != nullptr))
+        context_.report.error(
+            cache->key_at, "`cache` needs an `upstream`: only its answers are kept",
+            map.find("bff") != nullptr ? "a section of a page has a `cache` of its own" : "");
+      return;
+    }
+    RouteCache& target = route.cache.emplace();
+    if (const Value* size = sound(*cache, "max_body")) target.max_body = size->number;
+    if (const Value* scope = sound(*cache, "scope")) target.by_user = scope->text == "user";
+    if (target.by_user && route.auth.require == Require::off)
+      context_.report.error(cache->key_at, "`scope: user` on a route that does not ask who it is",
+                            "add `auth: required`");
   }
 
   void read_upstream_name(const Value& value, Route& route) {

@@ -178,6 +178,8 @@ void read_server(const Value& root, const ReadContext& context) {
       if (const Value* claim = sound(*priority, "claim")) config.priority_claim = claim->text;
     }
   }
+  if (const Value* cache = sound(root, "cache"))
+    if (const Value* memory = sound(*cache, "memory")) config.cache_bytes = memory->number;
 }
 
 }  // namespace weir::config::internal

@@ -72,6 +72,11 @@ std::optional<Frame> frame_of(std::string_view parent) {
         "{headers: "
         "{request: {",
         "}}}}}}]\n"}},
+      {"cache", {"listen: :0\ncache: {", "}\n"}},
+      {"routes[].cache",
+       {auth + "}]}\nupstreams: {u: {endpoints: [http://h]}}\nroutes: [{path: /a, upstream: u, auth: "
+               "required, cache: {",
+        "}}]\n"}},
       {"load_shed", {"listen: :0\nload_shed: {", "}\n"}},
       {"load_shed.priority", {"listen: :0\nload_shed: {priority: {", "}}\n"}},
       {"upstreams.*.ejection",
@@ -81,6 +86,7 @@ std::optional<Frame> frame_of(std::string_view parent) {
       {"auth.providers[].jwks", {auth.substr(0, auth.size() - 1) + ", ", "}}]}\n"}},
       {"auth.cache", {auth + "}], cache: {", "}}\n"}},
       {"passport", {"listen: :0\npassport: {", "}\n"}},
+      {"passport.signing", {"listen: :0\npassport: {signing: {key: passport-keys.json, ", "}}\n"}},
       {"proxy_state", {"listen: :0\nproxy_state: {", "}\n"}},
       {"proxy_state.status", {"listen: :0\nproxy_state: {status: {", "}}\n"}},
       {"proxy_state.sub", {"listen: :0\nproxy_state: {sub: {", "}}\n"}},

@@ -11,6 +11,9 @@ namespace weir::gateway {
 // Puts the exchange's answer fields (they replace those of the same name), the route's edits and Via on `head`.
 void finish_answer_head(Exchange& exchange, AnswerHead& head);
 
+// Makes a 304 of the head of a 200: the fields that a 304 has, no body (RFC 9110 15.4.5).
+void make_not_modified(AnswerHead& head);
+
 // Renders exchange.own and sends it; the body is left out for HEAD and for statuses that have none. Returns when all
 // is handed to the network, or the client is gone.
 async::Task<void> send_own_answer(Exchange& exchange);

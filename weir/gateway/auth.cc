@@ -45,6 +45,7 @@ passport::IdentityRules rules_of(const config::Config& config) {
   passport::IdentityRules rules;
   rules.passport = passport::PassportWriter(std::move(passport));
   rules.proxy_state = passport::ProxyStateRules(std::move(state));
+  rules.passport_ttl = whole_seconds(config.passport.ttl);
   return rules;
 }
 
@@ -55,6 +56,7 @@ std::string fingerprint_of(const config::Config& config) {
   part.passport = config.passport;
   part.proxy_state = config.proxy_state;
   std::string text = config::to_json(part);
+  if (config.passport.signing) text.append("\n").append(config.passport.signing->key_text);
   for (const config::AuthProvider& provider : config.auth.providers) {
     text.append("\n").append(provider.key_text);
     for (const auto& [hash, claims] : provider.api_keys) text.append("\n").append(hash).append(claims);
@@ -138,7 +140,15 @@ Result<passport::Provider> AuthState::make_provider(const config::AuthProvider& 
 
 Result<std::shared_ptr<const AuthPlan>> AuthState::make(const config::Config& config) {
   auto plan = std::make_shared<AuthPlan>();
-  const passport::IdentityRules rules = rules_of(config);
+  passport::IdentityRules rules = rules_of(config);
+  if (config.passport.signing) {
+    const config::PassportSigning& signing = *config.passport.signing;
+    auto signer = passport::PassportSigner::make(signing.key_text, signing.issuer, rules.passport_ttl);
+    if (!signer) return Error(ErrorCode::invalid_argument, "passport signing: " + signer.error().detail);
+    plan->signer = rules.signer = *signer;
+    plan->signed_passport_header = signing.header;
+    plan->signed_passports = std::make_shared<passport::SignedPassports>(*signer);
+  }
   std::vector<passport::Provider> providers;
   fetches_ = false;
   for (const config::AuthProvider& from : config.auth.providers) {

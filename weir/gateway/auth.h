@@ -21,6 +21,7 @@
 #include "weir/gateway/key_fetcher.h"
 #include "weir/passport/api_keys.h"
 #include "weir/passport/authenticator.h"
+#include "weir/passport/passport_signer.h"
 
 namespace weir::gateway {
 
@@ -36,6 +37,11 @@ struct AuthPlan {
   std::shared_ptr<const passport::Identity> nobody;
   std::string passport_header, proxy_state_header, country_edge;
   KeyFetcher* fetcher = nullptr;  // null when all keys are at hand
+  // Null where passports are not signed.
+  std::shared_ptr<const passport::PassportSigner> signer;
+  std::string signed_passport_header;
+  // The signed passports of those who have no token that ends (API keys, nobody), made anew at half of their time.
+  std::shared_ptr<passport::SignedPassports> signed_passports;
 };
 
 class AuthState {

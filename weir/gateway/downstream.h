@@ -36,6 +36,21 @@ struct AnswerHead {
   }
 };
 
+// Sees an upstream's answer pass by on its way to the client, whole, whatever the client's speed.
+class AnswerTee {
+ public:
+  // The head as the upstream sent it (what is hop by hop may still be there), before weir's own fields; `framing` is how
+  // the body arrives. True: the client has this answer already; `answer` has been made a 304, and the body is for the
+  // tee alone.
+  virtual bool head(AnswerHead& answer, http::BodyKind framing) = 0;
+  virtual void body(std::string_view bytes) = 0;
+  // Called once, when the body has come to its proper end; never for one that was cut.
+  virtual void complete() = 0;
+
+ protected:
+  ~AnswerTee() = default;
+};
+
 enum class BodyState : std::uint8_t {
   open,    // more is to come
   done,    // complete

@@ -74,6 +74,7 @@ void Exchange::end() noexcept {
   stages_entered = 0;
   decisions = nullptr;
   override_text = {};
+  tee = nullptr;
   chosen_upstream.reset();
   downstream = nullptr;
   waiter = nullptr;

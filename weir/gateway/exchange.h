@@ -213,10 +213,14 @@ class Exchange {
     int status = 0;  // 0: none given
     std::string_view content_type;
     std::string_view body;
-    bool close = false;  // the connection cannot go on
+    const std::vector<http::Field>* fields = nullptr;  // of a kept answer: weir's own replace them
+    bool close = false;                                // the connection cannot go on
   };
   OwnAnswer own;
   std::string own_body;  // storage for own.body
+
+  // Who else sees the upstream's answer; may be null. Lives in a slot.
+  AnswerTee* tee = nullptr;
 
   // --- slots ---
   template <class T>

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "weir/gateway/stages/access.h"
+#include "weir/gateway/stages/cache.h"
 #include "weir/gateway/stages/cors.h"
 #include "weir/gateway/stages/experiment.h"
 #include "weir/gateway/stages/idempotency.h"
@@ -52,6 +53,7 @@ class Builder {
       if (Result<void> added = add_limit(limit); !added) return added.error();
     std::vector<std::string> owned{plan_->config.passport.header, plan_->config.proxy_state.header};
     if (plan_->config.experiments) owned.emplace_back(kOverrideHeader);
+    if (plan_->config.passport.signing) owned.push_back(plan_->config.passport.signing->header);
     plan_->owned_names = OwnedNames(owned);
     Result<std::shared_ptr<const AuthPlan>> auth = state_.auth.build(plan_->config);
     if (!auth) return auth.error();
@@ -61,7 +63,7 @@ class Builder {
     set_limit_when_published(process_shedder_, plan_->config.max_in_flight, plan_->config.shed_shares);
     for (const config::Route& route : plan_->config.routes) {
       if (route.idempotency.require != config::Require::off && records_ == nullptr) {
-        Result<std::shared_ptr<store::IdempotencyStore>> records = state_.records(plan_->config.idempotency);
+        Result<std::shared_ptr<store::IdempotencyStore>> records = state_.records(plan_->config);
         if (!records) return Error(records.error().code, "idempotency: " + records.error().detail);
         records_ = std::move(*records);
       }
@@ -411,6 +413,8 @@ class Builder {
                               Problem::deadline_exceeded, Problem::overloaded, Problem::bad_request}));
     else if (from.bff)
       route.terminal = bff_terminal(route);
+    else if (from.serve == "passport_keys")
+      route.terminal = std::make_unique<RespondTerminal>(passport_keys());
     else if (!from.serve.empty())
       route.terminal = std::make_unique<ExperimentsTerminal>(state_.experiments());
     else
@@ -419,6 +423,15 @@ class Builder {
       route.terminal =
           std::make_unique<KeyedTerminal>(std::move(route.terminal), upstream_index_.at(*from.upstream),
                                           keyed_, run_for(from), plan_->config.idempotency.max_response);
+  }
+
+  // RFC 7517 8.5.2. Readers may keep it for as long as half a passport lives; rotation is slower.
+  config::Respond passport_keys() const {
+    config::Respond keys;
+    keys.headers = {{"Content-Type", "application/jwk-set+json"}, {"Cache-Control", "public, max-age=150"}};
+    keys.body = plan_->auth == nullptr || plan_->auth->signer == nullptr ? std::string("{\"keys\":[]}")
+                                                                         : plan_->auth->signer->public_keys();
+    return keys;
   }
 
   std::unique_ptr<Terminal> bff_terminal(Route& route) {
@@ -458,8 +471,11 @@ class Builder {
       RateLimitStage* later = nullptr;
       add(route, make_rate_limit(route, std::move(limits), &later, first));
     }
-    if (decides) add(route, experiment_stage(from));  // knows who asks; a cache varies on what it decides
-    if (!from.serve.empty()) add(route, std::make_unique<ReadBodyStage>(ExperimentsTerminal::kBodyMax));
+    if (decides)
+      add(route, experiment_stage(from));  // knows who asks; a cache varies on what it decides
+    add_cache(route);  // a hit takes no place; what is kept depends on all that was decided so far
+    if (from.serve == "experiments")
+      add(route, std::make_unique<ReadBodyStage>(ExperimentsTerminal::kBodyMax));
     if (from.upstream || from.bff) {
       const bool keyed = from.idempotency.require != config::Require::off;
       // A slow upload must hold no place; and whether two bodies are the same is known at their end.
@@ -475,6 +491,50 @@ class Builder {
         keyed_ = slot_of_key;
       }
     }  // last gate before work: one of few places; then breaker and upstream, in the terminal
+  }
+
+  void add_cache(Route& route) {
+    const config::Route& from = route.options;
+    if (!from.cache && from.vary.empty()) {
+      if (!from.upstream || !changes_what_is_kept(from)) return;
+      auto stage = std::make_unique<InvalidateStage>(state_.response_cache(plan_->config.cache_bytes));
+      route.answer_watchers.push_back(stage.get());
+      add(route, std::move(stage));
+      return;
+    }
+    CacheOptions options;
+    options.route = from.name;
+    options.vary = from.vary;
+    if (from.cache) {
+      options.cache = state_.response_cache(plan_->config.cache_bytes);
+      options.upstream = *from.upstream;
+      options.body_max = from.cache->max_body;
+      options.by_user = from.cache->by_user;
+      options.held = slot<HeldCache>();
+    }
+    const CacheSlot held = options.held;
+    auto stage = std::make_unique<CacheStage>(std::move(options));
+    CacheStage& check = *stage;
+    route.answer_watchers.push_back(stage.get());
+    add(route, std::move(stage));
+    if (from.cache) add(route, std::make_unique<CacheWaitStage>(check, held));
+  }
+
+  // It takes unsafe requests for paths that another route keeps answers of.
+  bool changes_what_is_kept(const config::Route& from) const {
+    const auto fixed = [](const std::string& path) {
+      return std::string_view(path).substr(0, path.find_first_of("*{"));
+    };
+    const auto is_safe = [](const std::string& method) {
+      return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE";
+    };
+    if (!from.methods.empty() && std::all_of(from.methods.begin(), from.methods.end(), is_safe)) return false;
+    const std::string_view ours = fixed(from.path);
+    return std::any_of(plan_->config.routes.begin(), plan_->config.routes.end(),
+                       [&](const config::Route& other) {
+                         const std::string_view theirs = fixed(other.path);
+                         return other.cache && (theirs.starts_with(ours) || ours.starts_with(theirs));
+                       });
   }
 
   // How long a call may take; a lease is longer, so that it cannot die under a request that runs.
@@ -626,7 +686,7 @@ class Builder {
   StageCounters counters(const Route& route, std::string_view stage, std::span<const Problem> refusals) {
     StageCounters made;
     made.pass = metrics_.counter(decisions_, {route.options.name, stage, "pass", "-"});
-    if (stage == "cors")
+    if (stage == "cors" || stage == "cache" || stage == "idempotency")
       made.answer = metrics_.counter(decisions_, {route.options.name, stage, "answer", "-"});
     for (const Problem problem : refusals)
       made.refusals.emplace_back(problem, metrics_.counter(decisions_, {route.options.name, stage, "refuse",

@@ -41,6 +41,7 @@ constexpr std::array<ProblemInfo, kProblems> kTable{{
     {"idempotency-mismatch", "The key was used for another request", 422, "http_request_denied"},
     {"idempotency-store-unavailable", "What was done before cannot be looked up", 503,
      "proxy_internal_error"},
+    {"not-cached", "The request wants a kept answer, and there is none", 504, "http_request_denied"},
 }};
 
 }  // namespace

@@ -41,8 +41,9 @@ enum class Problem : std::uint8_t {
   idempotency_outcome_unknown,
   idempotency_mismatch,
   idempotency_store_unavailable,
+  not_cached,
 };
-inline constexpr std::size_t kProblems = 27;
+inline constexpr std::size_t kProblems = 28;
 
 struct ProblemInfo {
   std::string_view name;   // "rate-limited"; "-" for none

@@ -1,5 +1,7 @@
 #include "weir/gateway/state.h"
 
+#include "weir/store/redis_idempotency_store.h"
+#include "weir/store/redis_url.h"
 #include "weir/store/sqlite_store.h"
 
 namespace weir::gateway {
@@ -44,21 +46,30 @@ std::shared_ptr<SharedLimit> State::shared_limit(const ratelimit::Policy& policy
   });
 }
 
-Result<std::shared_ptr<store::IdempotencyStore>> State::records(const config::Idempotency& options) {
+Result<std::shared_ptr<store::IdempotencyStore>> State::records(const config::Config& config) {
+  using Store = config::Idempotency::Store;
   const std::lock_guard lock(mutex_);
-  const bool memory = options.store == config::Idempotency::Store::memory;
-  const std::string name = memory ? std::string("memory") : "sqlite " + options.path;
+  const config::Idempotency& options = config.idempotency;
+  std::string name = "memory";
+  if (options.store == Store::sqlite) name = "sqlite " + options.path;
+  if (options.store == Store::redis) name = "redis " + config.redis->url;
   std::shared_ptr<store::IdempotencyStore> known = records_.lock();
   if (known != nullptr && name == records_name_) return known;
-  if (memory) {
+  if (options.store == Store::memory) {
     known = std::make_shared<store::MemoryIdempotencyStore>();
+  } else if (options.store == Store::redis) {
+    const Result<store::RedisUrl> url = store::RedisUrl::parse(config.redis->url);
+    if (!url) return url.error();
+    auto made = store::RedisIdempotencyStore::create(*url);
+    if (!made) return made.error();
+    known = std::move(*made);
   } else {
     Result<std::unique_ptr<store::SqliteStore>> opened = store::SqliteStore::open(options.path);
     if (!opened) return opened.error();
     known = std::move(*opened);
   }
   records_ = known;
-  records_name_ = name;
+  records_name_ = std::move(name);
   return known;
 }
 
@@ -111,6 +122,18 @@ std::shared_ptr<bff::SectionCache> State::section_cache() {
   if (section_cache_ == nullptr)
     section_cache_ = std::make_shared<bff::SectionCache>(cache::Options{}, seed_);
   return section_cache_;
+}
+
+std::shared_ptr<ResponseCache> State::response_cache(std::size_t bytes_max) {
+  const std::lock_guard lock(mutex_);
+  if (response_cache_ == nullptr || response_cache_->bytes_max() != bytes_max)
+    response_cache_ = std::make_shared<ResponseCache>(bytes_max, seed_);
+  return response_cache_;
+}
+
+std::shared_ptr<ResponseCache> State::current_response_cache() const {
+  const std::lock_guard lock(mutex_);
+  return response_cache_;
 }
 
 }  // namespace weir::gateway

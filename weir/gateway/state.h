@@ -18,6 +18,7 @@
 #include "weir/gateway/auth.h"
 #include "weir/gateway/experiments.h"
 #include "weir/gateway/limit_overrides.h"
+#include "weir/gateway/response_cache.h"
 #include "weir/gateway/shared_limit.h"
 #include "weir/ratelimit/keyed_limiter.h"
 #include "weir/resilience/load_shedder.h"
@@ -51,7 +52,7 @@ class State {
   const std::shared_ptr<LimitOverrides>& limit_overrides() const noexcept { return limit_overrides_; }
   std::shared_ptr<resilience::LoadShedder> shedder(const std::string& name, std::uint32_t max_in_flight);
   // Where idempotency records live; opened when it is new. Error io_error when it cannot be.
-  Result<std::shared_ptr<store::IdempotencyStore>> records(const config::Idempotency& options);
+  Result<std::shared_ptr<store::IdempotencyStore>> records(const config::Config& config);
   // The store that is in use; may be null.
   std::shared_ptr<store::IdempotencyStore> current_records() const;
   // Joins the store's thread: before the workers' reactors go.
@@ -61,6 +62,10 @@ class State {
 
   // Sections of pages that are kept; made when first asked for, and it stays.
   std::shared_ptr<bff::SectionCache> section_cache();
+  // Answers of upstreams that are kept; made when first asked for. Another bound makes another one, empty.
+  std::shared_ptr<ResponseCache> response_cache(std::size_t bytes_max);
+  // The one in use; may be null.
+  std::shared_ptr<ResponseCache> current_response_cache() const;
   // Snapshot, exposures and signatures of experiments: one for the process.
   const std::shared_ptr<ExperimentState>& experiments() const noexcept { return experiments_; }
 
@@ -87,6 +92,7 @@ class State {
   ByName<resilience::LoadShedder> shedders_;
   ByName<upstream::SharedUpstream> upstreams_;
   std::shared_ptr<bff::SectionCache> section_cache_;
+  std::shared_ptr<ResponseCache> response_cache_;
 };
 
 }  // namespace weir::gateway

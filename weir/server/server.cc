@@ -561,8 +561,30 @@ void Server::declare_auth_metrics() {
       })));
 }
 
+void Server::declare_cache_metrics() {
+  metrics::Registry& registry = *registry_;
+  const auto collect = [&](metrics::FamilyId family, auto read) {
+    collectors_.push_back(registry.collect(family, std::function<double()>([this, read] {
+                                             const auto cache = state_.current_response_cache();
+                                             return cache == nullptr ? 0.0
+                                                                     : static_cast<double>(read(*cache));
+                                           })));
+  };
+  using Cache = gateway::ResponseCache;
+  collect(registry.gauge_family("weir_cache_bytes", "What kept answers take in memory."),
+          [](const Cache& cache) { return cache.counts().bytes; });
+  collect(registry.gauge_family("weir_cache_entries", "Answers that are kept, notes about them included."),
+          [](const Cache& cache) { return cache.counts().entries; });
+  collect(registry.counter_family("weir_cache_evictions_total", "Answers that made room for others."),
+          [](const Cache& cache) { return cache.counts().evicted; });
+  collect(
+      registry.counter_family("weir_cache_invalidations_total", "Unsafe requests that ended what was kept."),
+      [](const Cache& cache) { return cache.invalidations(); });
+}
+
 void Server::declare_metrics() {
   declare_auth_metrics();
+  declare_cache_metrics();
   using metrics::Sink;
   const auto collect = [this](metrics::FamilyId family, auto read) {
     collectors_.push_back(registry_->collect(family, std::move(read)));

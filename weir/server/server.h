@@ -115,6 +115,7 @@ class Server {
   void declare_metrics();
   void declare_auth_metrics();
   void declare_worker_metrics();
+  void declare_cache_metrics();
   void publish(std::shared_ptr<const gateway::Plan> plan);
   void watch_experiments();
   void reload_experiments(const std::string& file);

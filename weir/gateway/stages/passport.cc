@@ -176,6 +176,11 @@ void PassportStage::tell_upstreams(Exchange& exchange) const {
     }
   }
   exchange.set_identity_field(auth_->proxy_state_header, exchange.proxy_state);
+  if (auth_->signer == nullptr) return;
+  std::string_view token = identity.signed_passport;
+  if (token.empty())
+    token = exchange.arena.keep(*auth_->signed_passports->of(identity.passport, exchange.worker.wall_now()));
+  exchange.set_identity_field(auth_->signed_passport_header, token);
 }
 
 void PassportStage::drop_credential(Exchange& exchange) const {

@@ -27,6 +27,7 @@ async::Task<void> ProxyTerminal::serve(Exchange& exchange) {
     bool admitted = relay.enter_breaker();
     if (!admitted && plan.fallback && !last) {
       at = *plan.fallback;
+      exchange.tee = nullptr;  // what stands in for an answer is not kept as one
       continue;
     }
     if (!admitted && plan.fallback_status) {

@@ -306,10 +306,18 @@ void Relay::start_answer() {
     answer.body = call_->complete() ? http::BodyKind::length : http::BodyKind::until_close;
     answer.content_length = call_->body().payload().size();
   }
+  if (exchange_.tee != nullptr) discards_ = exchange_.tee->head(answer, head.body);
   finish_answer_head(exchange_, answer);
-  exchange_.record.status = head.status;
+  exchange_.record.status = answer.status;
   exchange_.downstream->start_answer(answer);
   call_->head_copied();
+}
+
+// All that waits: before it is thrown away, or before the call's end lets others look at what was kept.
+void Relay::tee_rest() {
+  const std::string_view payload = call_->body().payload();
+  if (payload.size() > teed_) exchange_.tee->body(payload.substr(teed_));
+  teed_ = payload.size();
 }
 
 bool Relay::push_answer() {
@@ -317,7 +325,22 @@ bool Relay::push_answer() {
   if (!client.answer_started()) return false;
   const std::uint64_t before = client.bytes_sent();
   const bool last = call_->complete();
-  call_->body().consume(client.write_answer(call_->body().payload(), last));
+  if (discards_) {
+    tee_rest();
+    const std::size_t seen = std::exchange(teed_, 0);
+    call_->body().consume(seen);
+    if (!client.answer_finished()) client.write_answer({}, true);
+    if (client.gone()) return client_left(), true;
+    if (client.answer_finished() && last) done_ = true;
+    return seen != 0 || client.bytes_sent() != before || done_;
+  }
+  const std::string_view payload = call_->body().payload();
+  const std::size_t taken = client.write_answer(payload, last);
+  if (exchange_.tee != nullptr) {
+    if (taken > teed_) exchange_.tee->body(payload.substr(teed_, taken - teed_));
+    teed_ -= std::min(teed_, taken);
+  }
+  call_->body().consume(taken);
   if (client.gone()) {
     client_left();
     return true;
@@ -384,6 +407,10 @@ bool Relay::retry() { return retry_; }
 
 void Relay::upstream_complete() {
   if (upstream_done_) return;
+  if (exchange_.tee != nullptr) {
+    tee_rest();
+    exchange_.tee->complete();
+  }
   finish_call(target_.options().failure_on.classify_status(call_->head().status));
 }
 

@@ -89,6 +89,7 @@ class Relay {
   bool push_answer();
   bool body_failed(BodyState state);
   void start_answer();
+  void tee_rest();
   bool is_owned(const http::Field& field) const noexcept;
   void pass_interim();
   void render_request(http::HeadBuffer& head);
@@ -137,6 +138,8 @@ class Relay {
   bool fresh_only_ = false;     // do not take an idle connection again
   bool retry_ = false;
   bool done_ = false;
+  std::size_t teed_ = 0;    // of the payload that waits, what the tee has seen
+  bool discards_ = false;   // the body is for the tee alone: the client has it
   bool span_open_ = false;  // an attempt has begun that the trace does not know yet
 };
 
