@@ -99,8 +99,8 @@ frontend front
 END
   [[ $2 == yes ]] && cat <<END
   http-request set-var(txn.token) http_auth_bearer
-  http-request deny deny_status 401 unless { var(txn.token),jwt_header_query('\$.alg') "RS256" }
-  http-request deny deny_status 401 unless { var(txn.token),jwt_verify("RS256","$work/key.pem") 1 }
+  http-request deny deny_status 401 unless { var(txn.token),jwt_header_query('\$.alg') -m str RS256 }
+  http-request deny deny_status 401 unless { var(txn.token),jwt_verify("RS256","$work/key.pem") -m int 1 }
 END
   cat <<END
   default_backend origin
