@@ -41,7 +41,8 @@ class RateLimiter {
   // What allow_at(now, 1, Want::headers) would answer (remaining before, not after), without a write.
   Decision peek_at(TimePoint now) const noexcept;
 
-  // Takes `cost` without asking: a price known only afterwards. Above the limit it counts as the limit.
+  // Takes `cost` without asking: a price known only afterwards. Above the limit it counts as the limit; a bucket
+  // goes below empty by one full bucket at most.
   void charge_at(TimePoint now, std::uint32_t cost) noexcept;
 
   // Gives `cost` units back that were booked at `charged_at` (Decision::charged_at). What has left the window

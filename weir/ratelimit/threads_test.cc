@@ -110,7 +110,7 @@ TEST(RateLimitThreads, ManyKeysAreExact) {
   const std::uint64_t seed = base::random_seed();
   std::cout << "seed " << seed << "\n";
   for (std::uint32_t cap : {1000U, 60U}) {
-    constexpr unsigned kThreads = 8;
+    constexpr unsigned kThreads = 16;
     constexpr unsigned kKeys = 100;
     KeyedRateLimiter limiter({.name = "t", .limit = 10, .window = 100ms},
                              {.max_keys = cap, .shards = 4, .seed = kSeed});
@@ -118,7 +118,7 @@ TEST(RateLimitThreads, ManyKeysAreExact) {
     std::array<std::array<std::vector<TimePoint>, kKeys>, kThreads> booked;
     in_threads(kThreads, [&](unsigned me) {
       base::Random random(seed + me);
-      for (std::uint64_t i = 0; i < calls(50'000); ++i) {
+      for (std::uint64_t i = 0; i < calls(25'000); ++i) {
         TimePoint now{Duration{time.fetch_add(static_cast<std::int64_t>(random.below(100'000)))}};
         if (random.chance(1, 3)) now -= Duration{static_cast<std::int64_t>(random.below(20'000'000))};
         const auto key = static_cast<unsigned>(random.below(kKeys));

@@ -9,10 +9,13 @@ local now = time[1] * 1000000 + time[2]
 local call = redis.call
 -- tostring() would write a large number as 1.7e+15.
 local function text(number) return string.format('%.0f', number) end
+-- The field in which a hash keeps this node's newest booking. Each kind below reads it with its own state, as `known`, and
+-- writes it with each charge: a call of Redis costs more than all that is computed between two of them.
+local node = 'n' .. ARGV[2]
 
 -- A ring of the last `limit` bookings; 'h' is the slot of the oldest, absent slots are free and older than all.
 local function exact(key, limit, window)
-  local head = call('HMGET', key, 'h', 't', 'l')
+  local head = call('HMGET', key, 'h', 't', 'l', node, 'f')
   local h, newest, was = tonumber(head[1] or '0'), tonumber(head[2] or '0'), tonumber(head[3] or '0')
   if was ~= limit and was ~= 0 then  -- another limit: keeps the newest that it can hold
     local kept = {}
@@ -30,13 +33,29 @@ local function exact(key, limit, window)
     local at = call('HGET', key, tostring((h + i) % limit))
     return at and tonumber(at)
   end
-  local self = {}
+  -- How many places are free, and the time in the first that is not. 'f' is what the last charge left: a guess that is
+  -- looked at, with its neighbours, before the search over all, since places of a small hash are found one by one.
+  local guess, free, first = tonumber(head[5] or limit), nil, nil
+  local function find()
+    if free then return end
+    local low, high = 0, limit
+    local function probe(place)
+      if place < low or place >= high then return end
+      local at = oldest(place)
+      if at and at + window > now then high, first = place, at else low = place + 1 end
+    end
+    probe(guess); probe(guess - 1); probe(guess + 1)
+    while low < high do probe(math.floor((low + high) / 2)) end
+    free = low
+  end
+  local self = {known = head[4]}
   function self.wait(cost)
-    local at = oldest(cost - 1)
-    if at and at + window > now then return at + window - now end
-    return 0
+    find()
+    if cost <= free then return 0 end
+    return oldest(cost - 1) + window - now
   end
   function self.charge(count)
+    find()
     count = math.min(count, limit)
     newest = math.max(newest, now + 1)
     local args = {}
@@ -49,6 +68,13 @@ local function exact(key, limit, window)
     args[#args + 1] = 'h'; args[#args + 1] = tostring(h)
     args[#args + 1] = 't'; args[#args + 1] = text(newest)
     args[#args + 1] = 'l'; args[#args + 1] = tostring(limit)
+    args[#args + 1] = node; args[#args + 1] = text(newest)
+    if count <= free then
+      free, first = free - count, first or newest
+    else  -- some that still counted are gone: look again
+      free, first, guess = nil, nil, 0
+    end
+    args[#args + 1] = 'f'; args[#args + 1] = tostring(free or 0)
     call('HSET', key, unpack(args))
     return newest
   end
@@ -66,14 +92,9 @@ local function exact(key, limit, window)
     end
   end
   function self.look()
-    local low, high = 0, limit
-    while low < high do  -- the first that is still in the window
-      local middle = math.floor((low + high) / 2)
-      local at = oldest(middle)
-      if at and at + window > now then high = middle else low = middle + 1 end
-    end
-    if low == limit then return limit, 0, 0 end
-    return low, oldest(low) + window - now, newest + window - now
+    find()
+    if free == limit then return limit, 0, 0 end
+    return free, first + window - now, newest + window - now
   end
   return self
 end
@@ -82,8 +103,9 @@ end
 local function segmented(key, limit, window)
   local width = math.ceil(window / 60)
   local all = call('HGETALL', key)
-  local buckets, dead, total, newest = {}, {}, 0, 0
+  local buckets, dead, total, newest, known = {}, {}, 0, 0, nil
   for i = 1, #all, 2 do
+    if all[i] == node then known = all[i + 1] end
     if string.sub(all[i], 1, 1) == 'b' then
       local index = tonumber(string.sub(all[i], 2))
       if (index + 1) * width + window > now then
@@ -96,7 +118,7 @@ local function segmented(key, limit, window)
     end
   end
   table.sort(buckets, function(a, b) return a[1] < b[1] end)
-  local self = {}
+  local self = {known = known}
   function self.wait(cost)
     local free = limit - total
     if cost <= free then return 0 end
@@ -108,13 +130,15 @@ local function segmented(key, limit, window)
   end
   function self.charge(count)
     local index = math.max(newest, math.floor((now + 1) / width))
-    call('HINCRBY', key, 'b' .. text(index), count)
+    local booked, held = math.max(now + 1, index * width), 0
+    if newest == index and #buckets > 0 then held = buckets[#buckets][2] end
+    call('HSET', key, 'b' .. text(index), text(held + count), node, text(booked))
     if #dead > 0 then call('HDEL', key, unpack(dead)); dead = {} end
     if newest == index and #buckets > 0 then buckets[#buckets][2] = buckets[#buckets][2] + count
     else buckets[#buckets + 1] = {index, count} end
     newest = index
     total = total + count
-    return math.max(now + 1, index * width)
+    return booked
   end
   function self.give(count, at)
     local field = 'b' .. text(math.floor(at / width))
@@ -132,15 +156,15 @@ end
 local function gcra(key, limit, window, burst)
   local spacing = math.ceil(window / limit)
   local room = burst * spacing
-  local head = call('HMGET', key, 'a', 'p')
+  local head = call('HMGET', key, 'a', 'p', node)
   local due, was = math.max(now, tonumber(head[1] or '0')), tonumber(head[2] or spacing)
   -- Another rate: what is taken stays taken, in units.
   if was ~= spacing then due = now + math.ceil((due - now) / was * spacing) end
-  local self = {}
+  local self = {known = head[3]}
   function self.wait(cost) return math.max(0, due + cost * spacing - now - room) end
   function self.charge(count)
     due = math.min(due + count * spacing, now + room)
-    call('HSET', key, 'a', text(due), 'p', text(spacing))
+    call('HSET', key, 'a', text(due), 'p', text(spacing), node, text(now + 1))
     return now + 1
   end
   function self.give(count)
@@ -156,14 +180,14 @@ local function gcra(key, limit, window, burst)
 end
 
 local function fixed(key, limit, window)
-  local head = call('HMGET', key, 'w', 'c')
+  local head = call('HMGET', key, 'w', 'c', node)
   local start, count = now - now % window, 0
   if head[1] and tonumber(head[1]) >= start then start, count = tonumber(head[1]), tonumber(head[2]) end
-  local self = {}
+  local self = {known = head[3]}
   function self.wait(cost) return count + cost <= limit and 0 or start + window - now end
   function self.charge(n)
     count = count + n
-    call('HSET', key, 'w', text(start), 'c', text(count))
+    call('HSET', key, 'w', text(start), 'c', text(count), node, text(now + 1))
     return now + 1
   end
   function self.give(n, at)
@@ -177,7 +201,6 @@ local function fixed(key, limit, window)
 end
 
 local kinds = {exact = exact, segmented = segmented, gcra = gcra, fixed = fixed}
-local node = 'n' .. ARGV[2]
 local limits = {}
 local all = 1
 for i, key in ipairs(KEYS) do
@@ -187,7 +210,6 @@ for i, key in ipairs(KEYS) do
   one.key, one.cost, one.window = key, cost, window
   function one.book(count)
     one.booked = one.charge(count)
-    call('HSET', key, node, text(one.booked))
     call('PEXPIRE', key, text(math.ceil(window / 1000) + 1000))
   end
   limits[i] = one
@@ -196,8 +218,7 @@ for i, key in ipairs(KEYS) do
   else
     local owed, last, used = tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8]), tonumber(ARGV[at + 9])
     if last > 0 and last + window > now and used > 0 then
-      local known = call('HGET', key, node)
-      if not known or tonumber(known) < last then owed = math.max(owed, used) end
+      if not one.known or tonumber(one.known) < last then owed = math.max(owed, used) end
     end
     if owed > 0 then one.book(owed) end
     one.waits = cost > 0 and one.wait(cost) or 0
