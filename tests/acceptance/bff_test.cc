@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <deque>
 #include <set>
 
 #include "tests/acceptance/auth.h"
@@ -310,13 +311,93 @@ TEST(Bff, HoldsOnePlace) {
                                                   .environment = {},
                                                   .wait_until_ready = true});
   Client one(gateway.port()), two(gateway.port());
-  one.send(request_text("GET", "/home/17"));
-  two.send(request_text("GET", "/home/17"));
+  one.send(request_text("GET", "/home/17?n=1"));
+  two.send(request_text("GET", "/home/17?n=2"));
   EXPECT_TRUE(services.recs.wait_for_in_flight(2));
   expect_problem(gateway.get("/home/17"), 503, "load-shed");
   gate.open();
   EXPECT_EQ(one.read().status, 200);
   EXPECT_EQ(two.read().status, 200);
+}
+
+// A thousand pages at once that need the same make one call of it; who began it is killed, and all others are answered.
+TEST(Bff, MakesOneCallOfAThousandIdenticalOnes) {
+  constexpr int kPages = 1000;
+  Services services;
+  Gate gate;
+  services.orders.on("/v1/orders", [&gate](Call& call) {
+    if (!call.wait(gate)) return;
+    call.reply(200, std::string(kOrders), {{"Content-Type", "application/json"}});
+  });
+  Gateway gateway(
+      services.page("deadline: 30s"),
+      GatewayOptions{.workers = 1,
+                     .admin_token = "test-token",
+                     .extra = "limits: {connections_per_address: off}\nload_shed: {max_in_flight: 2000}\n",
+                     .environment = {},
+                     .wait_until_ready = true});
+  std::vector<std::unique_ptr<Client>> clients;
+  const auto begin = [&] {
+    clients.push_back(std::make_unique<Client>(gateway.port()));
+    clients.back()->send(request_text("GET", "/home/17"));
+  };
+  begin();
+  ASSERT_TRUE(services.orders.wait_for_in_flight(1));
+  while (clients.size() < static_cast<std::size_t>(kPages)) begin();
+  ASSERT_TRUE(gateway.wait_for_metric("weir_in_flight", {}, kPages));
+  clients.front()->reset();
+  clients.erase(clients.begin());
+  ASSERT_TRUE(gateway.wait_for_metric("weir_in_flight", {}, kPages - 1));
+  EXPECT_EQ(services.orders.count(), 1U);
+  gate.open();
+  const std::string body =
+      "{\"user\":" + std::string(kUser) + ",\"orders\":" + std::string(kOrders) + ",\"recs\":[9]}";
+  for (const auto& client : clients) {
+    const Answer answer = client->read();
+    ASSERT_EQ(answer.status, 200) << answer;
+    EXPECT_EQ(answer.body, body);
+  }
+  EXPECT_EQ(services.orders.count(), 1U);
+  EXPECT_TRUE(gateway.wait_for_metric("weir_bff_joined_calls_total", {{"upstream", "orders"}}, kPages - 1));
+  // Nothing is kept: the next page asks anew.
+  EXPECT_EQ(gateway.get("/home/17").status, 200);
+  EXPECT_EQ(services.orders.count(), 2U);
+}
+
+// Callers share only with themselves: another passport or another host is another call, unless the section is shared.
+TEST(Bff, JoinsCallsOfOneCallerOnly) {
+  const TemporaryFolder folder;
+  const Issuer issuer;
+  Origin own, all;
+  Gate gate;
+  own.on_hold("/own", gate);
+  all.on_hold("/all", gate);
+  Gateway gateway(with(
+      R"(
+    auth: {providers: [{name: main, issuer: https://id.example, audiences: [api], jwks: {file: $JWKS}}]}
+    upstreams: {own: {endpoints: [$OWN]}, all: {endpoints: [$ALL]}}
+    routes:
+      - path: /home
+        auth: required
+        bff:
+          deadline: 30s
+          sections:
+            own: {upstream: own, path: /own}
+            all: {upstream: all, path: /all, cache: {scope: public}}
+  )",
+      {{"JWKS", folder.write("jwks.json", key_set({&issuer}))}, {"OWN", own.url()}, {"ALL", all.url()}}));
+  std::deque<Client> clients;
+  for (const char* sub : {"alice", "alice", "bob"}) {
+    clients.emplace_back(gateway.port());
+    clients.back().send(request_text("GET", "/home", bearer(issuer.token(sub, "{}"))));
+  }
+  ASSERT_TRUE(own.wait_for_in_flight(2));
+  ASSERT_TRUE(all.wait_for_in_flight(1));
+  ASSERT_TRUE(gateway.wait_for_metric("weir_in_flight", {}, 3));
+  gate.open();
+  for (Client& client : clients) EXPECT_EQ(client.read().status, 200);
+  EXPECT_EQ(own.count(), 2U);
+  EXPECT_EQ(all.count(), 1U);
 }
 
 // One service is a black hole: every page is there, degraded, about its deadline.
@@ -335,7 +416,7 @@ TEST(Bff, AnswersInTimeWhateverAServiceDoes) {
           deadline: 500ms
           sections:
             user: {upstream: users, path: /v1/users/17}
-            hole: {upstream: hole, path: /x}
+            hole: {upstream: hole, path: "/x?{req.query.n}"}
   )",
                        {{"USERS", services.users.url()}, {"HOLE", std::to_string(port_of(hole))}}),
                   GatewayOptions{.workers = 2,
@@ -343,11 +424,11 @@ TEST(Bff, AnswersInTimeWhateverAServiceDoes) {
                                  .extra = "limits: {connections_per_address: off}\n",
                                  .environment = {},
                                  .wait_until_ready = true});
-  EXPECT_EQ(gateway.get("/page").status, 200);
+  EXPECT_EQ(gateway.get("/page?n=first").status, 200);
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < kPages; ++i) {
     clients.push_back(std::make_unique<Client>(gateway.port()));
-    clients.back()->send(request_text("GET", "/page"));
+    clients.back()->send(request_text("GET", "/page?n=" + std::to_string(i)));
   }
   int degraded = 0;
   for (const auto& client : clients) {

@@ -1,87 +1,130 @@
 // A flight: the request copied, a scope with the one call in it, and the list of who waits.
 //
 // Waiters are woken from the loop, each by its own turn, so that one that is destroyed by another's turn is simply not in
-// the list any more. A flight that has landed leaves the table at once: the next caller asks anew.
+// the list any more. A flight that has landed leaves the table at once: the next caller asks anew. It is kept for its
+// memory when the last waiter has left.
 #include "weir/bff/coalescer.h"
 
+#include <algorithm>
+#include <cstring>
+#include <optional>
 #include <utility>
-#include <vector>
 
-#include "weir/base/intrusive_list.h"
+#include "weir/base/hash.h"
 
 namespace weir::bff {
 namespace {
 
+// With its length in front, so that no two lists of pieces make one key.
 void append_piece(std::string& key, std::string_view piece) {
-  key.append(std::to_string(piece.size())).push_back(':');
-  key.append(piece);
+  const auto size = static_cast<std::uint32_t>(piece.size());
+  std::array<char, sizeof size> bytes;
+  std::memcpy(bytes.data(), &size, sizeof size);
+  key.append(bytes.data(), bytes.size()).append(piece);
 }
 
-std::string key_of(const http::FetchRequest& request) {
-  std::string key;
+void write_key(const http::FetchRequest& request, std::string& key) {
+  key.clear();
   append_piece(key, request.upstream);
   append_piece(key, request.target);
+  append_piece(key, request.host);
   append_piece(key, *request.share);
-  append_piece(key, std::to_string(request.body_max));
+  const std::uint64_t body_max = request.body_max;
+  std::array<char, sizeof body_max> bytes;
+  std::memcpy(bytes.data(), &body_max, sizeof body_max);
+  key.append(bytes.data(), bytes.size());
   for (const http::Field& field : request.fields) {
     append_piece(key, field.name);
     append_piece(key, field.value);
   }
-  return key;
 }
 
 }  // namespace
 
-struct Coalescer::Flight {
-  Flight(Coalescer& table, const http::FetchRequest& from, std::string text)
-      : owner(table), key(std::move(text)), upstream(from.upstream), target(from.target), share(*from.share) {
-    for (const http::Field& field : from.fields) texts.emplace_back(field.name, field.value);
-    request = from;
-    request.upstream = upstream;
-    request.target = target;
-    request.share = share;
-    for (std::size_t i = 0; i < texts.size(); ++i)
-      fields.push_back({texts[i].first, texts[i].second, from.fields[i].id, false});
-    request.fields = fields;
-    label = from.label;
-    request.label = label;
+class Coalescer::Flight final : public base::ListNode<> {
+ public:
+  explicit Flight(Coalescer& table) : owner(table) {}
+
+  void begin(const http::FetchRequest& from, std::string& its_key, std::uint64_t its_hash) {
+    key.swap(its_key);
+    hash = its_hash;
+    copy(from);
+    latest = from.deadline;
+    request.latest = &latest;
+    failure = http::FetchFailure::none;
+    landed = false;
+    response.clear();
+    scope.emplace();
   }
 
   Coalescer& owner;
   std::string key;
-  std::string upstream, target, share, label;
-  std::vector<std::pair<std::string, std::string>> texts;
-  std::vector<http::Field> fields;
+  std::uint64_t hash = 0;
+  Deadline latest;
   http::FetchRequest request;
   http::FetchResponse response;
   http::FetchFailure failure = http::FetchFailure::none;
   bool landed = false;
+  std::size_t callers = 0;
   base::IntrusiveList<Wait, base::DefaultTag> waiters;
-  async::Scope scope;  // last: the call ends before what it uses
+
+ private:
+  // The texts of a request behind one another in `text_`, and views into that.
+  void copy(const http::FetchRequest& from) {
+    text_.clear();
+    std::size_t size =
+        from.upstream.size() + from.target.size() + from.host.size() + from.label.size() + from.share->size();
+    for (const auto& list : {from.fields, from.own_fields})
+      for (const http::Field& field : list) size += field.name.size() + field.value.size();
+    text_.reserve(size);  // once: the views below must stay
+    request = from;
+    request.upstream = keep(from.upstream);
+    request.target = keep(from.target);
+    request.host = keep(from.host);
+    request.label = keep(from.label);
+    request.share = keep(*from.share);
+    fields_.clear();
+    for (const auto& list : {from.fields, from.own_fields})
+      for (const http::Field& field : list)
+        fields_.push_back({keep(field.name), keep(field.value), field.id, field.hop_by_hop});
+    request.fields = std::span<const http::Field>(fields_).first(from.fields.size());
+    request.own_fields = std::span<const http::Field>(fields_).subspan(from.fields.size());
+  }
+  std::string_view keep(std::string_view text) {
+    const std::size_t at = text_.size();
+    text_.append(text);
+    return std::string_view(text_).substr(at);
+  }
+
+  std::string text_;
+  std::vector<http::Field> fields_;
+
+ public:
+  std::optional<async::Scope> scope;  // last: the call ends before what it uses
 };
 
-// One caller in the list of a flight, with his own deadline. Leaves the list when destroyed; the last one to leave takes
-// the flight with him.
+// One caller in the list of a flight, with his own deadline. Leaves it when destroyed.
 class Coalescer::Wait final : public base::ListNode<>, private async::Timer, private async::Ready {
  public:
-  Wait(std::shared_ptr<Flight> flight, Deadline deadline) : flight_(std::move(flight)), deadline_(deadline) {
-    flight_->waiters.push_back(*this);
+  Wait(Flight& flight, Deadline deadline) : flight_(flight), deadline_(deadline) {
+    flight_.waiters.push_back(*this);
+    ++flight_.callers;
   }
   Wait(const Wait&) = delete;
   Wait& operator=(const Wait&) = delete;
   ~Wait() {
     base::ListNode<>::unlink();
-    if (!flight_->landed && flight_->waiters.empty()) flight_->owner.flights_.erase(flight_->key);
+    flight_.owner.leave(flight_);
   }
 
-  bool await_ready() const noexcept { return flight_->landed; }
+  bool await_ready() const noexcept { return flight_.landed; }
   void await_suspend(std::coroutine_handle<> waiting) noexcept {
     waiting_ = waiting;
-    if (!deadline_.is_never()) flight_->owner.loop_.arm(*this, deadline_.when());
+    if (!deadline_.is_never()) flight_.owner.loop_.arm(*this, deadline_.when() + kGrace);
   }
   void await_resume() noexcept { async::Timer::disarm(); }
 
-  void wake() noexcept { flight_->owner.loop_.make_ready(*this); }
+  void wake() noexcept { flight_.owner.loop_.make_ready(*this); }
 
  private:
   void on_timer() noexcept override { resume(); }
@@ -90,19 +133,59 @@ class Coalescer::Wait final : public base::ListNode<>, private async::Timer, pri
     if (waiting_ != nullptr) std::exchange(waiting_, nullptr).resume();
   }
 
-  std::shared_ptr<Flight> flight_;
+  Flight& flight_;
   Deadline deadline_;
   std::coroutine_handle<> waiting_ = nullptr;
 };
 
+Coalescer::Coalescer(http::Fetcher& inner, async::Loop& loop) noexcept : inner_(inner), loop_(loop) {}
+
 Coalescer::~Coalescer() = default;
+
+// The flight of such calls, or a new one, which has no caller yet.
+Coalescer::Flight& Coalescer::join(const http::FetchRequest& request) {
+  write_key(request, key_);
+  const std::uint64_t hash = base::siphash13({}, key_);
+  base::IntrusiveList<Flight>& bucket = flights_[hash % kBuckets];
+  Flight* found = nullptr;
+  bucket.for_each([&](Flight& flight) {
+    if (flight.hash == hash && flight.key == key_) found = &flight;
+  });
+  if (found != nullptr) {
+    ++shared_;
+    found->latest = std::max(found->latest, request.deadline);
+    return *found;
+  }
+  std::unique_ptr<Flight> made;
+  if (idle_.empty()) {
+    made = std::make_unique<Flight>(*this);
+  } else {
+    made = std::move(idle_.back());
+    idle_.pop_back();
+  }
+  made->begin(request, key_, hash);
+  bucket.push_back(*made);
+  ++in_flight_;
+  return *made.release();
+}
+
+// The last one takes the flight with him.
+void Coalescer::leave(Flight& flight) noexcept {
+  if (--flight.callers > 0) return;
+  std::unique_ptr<Flight> owned(&flight);
+  if (!flight.landed) --in_flight_;
+  flight.unlink();
+  flight.scope.reset();
+  if (idle_.size() < kFlightsKept) idle_.push_back(std::move(owned));
+}
 
 // Whoever waits holds the flight, and without anybody this frame is gone: `flight` outlives it.
 async::Task<void> Coalescer::fly(Flight& flight) {
   flight.failure = co_await flight.owner.inner_.fetch(flight.request, flight.response);
   flight.landed = true;
+  flight.unlink();
+  --flight.owner.in_flight_;
   flight.waiters.for_each([](Wait& wait) { wait.wake(); });
-  flight.owner.flights_.erase(flight.key);
 }
 
 async::Task<http::FetchFailure> Coalescer::fetch(const http::FetchRequest& request,
@@ -110,31 +193,28 @@ async::Task<http::FetchFailure> Coalescer::fetch(const http::FetchRequest& reque
   if (!request.share || request.method != http::Method::get || !request.body.empty())
     co_return co_await inner_.fetch(request, response);
   for (;;) {
-    std::string key = key_of(request);
-    const auto found = flights_.find(key);
-    std::shared_ptr<Flight> flight;
-    const bool leads = found == flights_.end();
-    if (leads) {
-      flight = std::make_shared<Flight>(*this, request, key);
-      flights_.emplace(std::move(key), flight);
-    } else {
-      flight = found->second;
-      ++shared_;
-    }
+    Flight& flight = join(request);
+    const bool leads = flight.callers == 0;
     Wait wait(flight, request.deadline);
-    if (leads) flight->scope.spawn(fly(*flight));
+    if (leads) flight.scope->spawn(fly(flight));
     co_await wait;
-    if (!flight->landed) co_return http::FetchFailure::timeout;
-    // The call ran out of the time of who began it; this one has some left.
-    const bool not_ours = flight->failure == http::FetchFailure::timeout && !leads;
+    response.joined = !leads;
+    if (!flight.landed) co_return http::FetchFailure::timeout;
+    // The call ran out of a time that was not ours: a fetcher that bounds it by itself. There is some left.
+    const bool not_ours = flight.failure == http::FetchFailure::timeout && !leads;
     if (not_ours && !request.deadline.expired(loop_.now())) continue;
-    if (flight->failure == http::FetchFailure::none) {
-      response.status = flight->response.status;
-      response.copy_fields(flight->response.fields);
-      response.body.reserve(flight->response.body.size() + http::kBodyPadding);
-      response.body = flight->response.body;
+    if (leads) response.attempts = flight.response.attempts, response.endpoint = flight.response.endpoint;
+    if (flight.failure == http::FetchFailure::none) {
+      response.status = flight.response.status;
+      response.copy_fields(flight.response.fields);
+      if (flight.callers == 1) {
+        response.body.swap(flight.response.body);
+      } else {
+        response.body.reserve(flight.response.body.size() + http::kBodyPadding);
+        response.body = flight.response.body;
+      }
     }
-    co_return flight->failure;
+    co_return flight.failure;
   }
 }
 

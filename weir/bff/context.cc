@@ -45,7 +45,8 @@ async::Task<void> Context::run(Call::Made& made) {
   if (!made.callable) {
     section.failure = SectionFailure::unsafe;
   } else {
-    const internal::Job job{made.spec, made.scratch, inputs_.subject(), deadline_, 256, made.spec.need};
+    const internal::Job job{made.spec, made.scratch, inputs_.subject(), inputs_.host(),
+                            deadline_, 256,          made.spec.need};
     co_await internal::perform(desk_, job, section);
   }
   section.json = section.original.empty() ? std::string_view(made.spec.on_error) : section.original;

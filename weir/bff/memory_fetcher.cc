@@ -48,11 +48,14 @@ async::Task<http::FetchFailure> MemoryFetcher::fetch(const http::FetchRequest& r
   if (rule != nullptr) {
     ++rule->calls_;
     const TimePoint ready = rule->hangs_ ? TimePoint::max() : now + rule->delay_;
-    const TimePoint until = rule->hangs_ ? ready : std::min(ready, request.deadline.when());
-    if (until > now) {
+    // Again when somebody with more time has joined meanwhile.
+    TimePoint until = now;
+    do {
+      until = rule->hangs_ ? ready : std::min(ready, request.until().when());
+      if (until <= loop_.now()) break;
       const bool slept = co_await async::sleep_until(loop_, until, nullptr);
       static_cast<void>(slept);
-    }
+    } while (until < ready);
     if (ready > until) failure = http::FetchFailure::timeout;
   }
   guard.end();

@@ -105,6 +105,7 @@ struct CallSpan {
   std::string_view error;                               // static; "" when an answer came
   int status = 0;
   unsigned resent = 0;
+  bool joined = false;  // section: another request's call brought it
 };
 
 // What is known about the trace that a request is part of.

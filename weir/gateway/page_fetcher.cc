@@ -1,14 +1,12 @@
 #include "weir/gateway/page_fetcher.h"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
-#include <optional>
 
 #include "weir/base/strings.h"
 #include "weir/gateway/plan.h"
+#include "weir/gateway/service_fetcher.h"
 #include "weir/trace/span_context.h"
-#include "weir/upstream/fetch.h"
 
 namespace weir::gateway {
 namespace {
@@ -30,20 +28,6 @@ bool carries_the_trace(const http::Field& field) {
   return field.id == http::Name::tracestate || base::iequals(field.name, "baggage");
 }
 
-// A call object from the worker, back to it whichever way the call ends.
-class BorrowedCall {
- public:
-  explicit BorrowedCall(Worker& worker) : worker_(worker), call_(worker.take_call()) {}
-  BorrowedCall(const BorrowedCall&) = delete;
-  BorrowedCall& operator=(const BorrowedCall&) = delete;
-  ~BorrowedCall() { worker_.return_call(std::move(call_)); }
-  upstream::Call& operator*() noexcept { return *call_; }
-
- private:
-  Worker& worker_;
-  std::unique_ptr<upstream::Call> call_;
-};
-
 std::string_view write_number(std::span<char> to, std::int64_t number, std::string_view unit) {
   char* end = std::to_chars(to.data(), to.data() + to.size(), number).ptr;
   end = std::copy(unit.begin(), unit.end(), end);
@@ -52,102 +36,119 @@ std::string_view write_number(std::span<char> to, std::int64_t number, std::stri
 
 }  // namespace
 
-PageFetcher::PageFetcher(Exchange& exchange) : exchange_(exchange) {
-  external_.push_back({"X-Request-Id", exchange.id, http::Name::x_request_id, false});
-  external_.push_back({"Via", "1.1 weir", http::Name::via, false});
-  for (const http::Field& field : exchange.request.fields)
-    if (carries_the_trace(field)) external_.push_back(field);
-  internal_ = external_;
-  for (const http::Field& field : exchange.request.fields)
-    if (tells_the_way(field.id)) internal_.push_back(field);
-  for (const http::Field& field : exchange.identity_fields()) internal_.push_back(field);
-  for (const auto& [name, value] : exchange.route->options.request_headers.set) {
-    internal_.push_back({name, value, http::Name::other, false});
-    external_.push_back({name, value, http::Name::other, false});
+// The section's span and its call's below it. A call that is given up has ended too, and was no error.
+class PageFetcher::Spans {
+ public:
+  Spans(Exchange& exchange, const http::FetchRequest& request, const http::FetchResponse& response)
+      : exchange_(exchange), request_(request), response_(response), begin_(exchange.worker.reactor.now()) {
+    section_ = exchange.worker.random() | 1;
+    call_ = exchange.worker.random() | 1;
   }
-}
+  Spans(const Spans&) = delete;
+  Spans& operator=(const Spans&) = delete;
+  ~Spans() {
+    if (exchange_.tracing.recording) note();
+  }
+  std::uint64_t call() const noexcept { return call_; }
+  void end(http::FetchFailure failure) noexcept { failure_ = failure; }
 
-const UpstreamPlan* PageFetcher::find(std::string_view name) const noexcept {
-  for (const UpstreamPlan& upstream : exchange_.plan->plan->upstreams)
-    if (upstream.options.name == name) return &upstream;
-  return nullptr;
+ private:
+  void note() {
+    CallSpan section;
+    section.span = section_;
+    section.parent = exchange_.tracing.context.span;
+    section.start = begin_;
+    section.end = exchange_.worker.reactor.now();
+    section.section = exchange_.arena.keep(request_.label.empty() ? request_.upstream : request_.label);
+    section.error = http::proxy_error(failure_);
+    section.joined = response_.joined;
+    exchange_.tracing.calls.push_back(section);
+    if (response_.joined) return;  // the call is in the trace of whoever made it
+    CallSpan call = section;
+    call.section = {};
+    call.span = call_;
+    call.parent = section_;
+    call.method = request_.method;
+    call.status = response_.status;
+    call.endpoint = endpoint();
+    if (call.endpoint != nullptr) call.url = exchange_.arena.concat({call.endpoint->url, request_.target});
+    if (response_.attempts > 1) call.resent = response_.attempts - 1;
+    exchange_.tracing.calls.push_back(call);
+  }
+  const upstream::EndpointOptions* endpoint() const noexcept {
+    for (const UpstreamPlan& upstream : exchange_.plan->plan->upstreams)
+      for (const upstream::EndpointOptions& one : upstream.options.endpoints)
+        if (one.url == response_.endpoint) return &one;
+    return nullptr;
+  }
+
+  Exchange& exchange_;
+  const http::FetchRequest& request_;
+  const http::FetchResponse& response_;
+  TimePoint begin_;
+  std::uint64_t section_ = 0;
+  std::uint64_t call_ = 0;
+  http::FetchFailure failure_ = http::FetchFailure::none;
+};
+
+PageFetcher::PageFetcher(Exchange& exchange)
+    : exchange_(exchange),
+      route_(exchange, 1 + exchange.route->options.request_headers.set.size()),
+      own_(exchange, 1 + exchange.request.fields.size()),
+      caller_(exchange, exchange.request.fields.size() + exchange.identity_fields().size()) {
+  route_.add({"Via", "1.1 weir", http::Name::via, false});
+  for (const auto& [name, value] : exchange.route->options.request_headers.set)
+    route_.add({name, value, http::Name::other, false});
+  own_.add({"X-Request-Id", exchange.id, http::Name::x_request_id, false});
+  for (const http::Field& field : exchange.request.fields) {
+    if (carries_the_trace(field)) own_.add(field);
+    if (tells_the_way(field.id)) caller_.add(field);
+  }
+  caller_.add(exchange.identity_fields());
 }
 
 async::Task<http::FetchFailure> PageFetcher::fetch(const http::FetchRequest& request,
                                                    http::FetchResponse& response) {
-  const UpstreamPlan* plan = find(request.upstream);
+  SharedCalls& calls = *exchange_.plan->calls;
+  const UpstreamPlan* plan = calls.services.find(request.upstream);
   if (plan == nullptr) co_return http::FetchFailure::unknown;
   Worker& worker = exchange_.worker;
-  const TimePoint begin = worker.reactor.now();
+  Spans spans(exchange_, request, response);
 
   // Each call is a span of its own, below the request's.
   std::array<char, trace::kTraceparentSize> traceparent;
   trace::SpanContext context = exchange_.tracing.context;
-  const std::uint64_t section_span = worker.random() | 1;
-  context.span = worker.random() | 1;
+  context.span = spans.call();
   trace::write_traceparent(context, traceparent.data());
-  const Duration left = request.deadline.remaining(begin);
+  const std::size_t callers = plan->external ? 0 : caller_.all().size();
+  const bool everybodys = request.share && request.share->empty();
+  List fields(exchange_, request.fields.size() + route_.all().size() + callers);
+  List own(exchange_, own_.all().size() + 3 + callers);
+  own.add(own_.all());
+  own.add({"traceparent", {traceparent.data(), traceparent.size()}, http::Name::traceparent, false});
   std::array<char, 24> left_ms, left_grpc;
-  std::array<http::Field, 8> more;
-  std::size_t count = 0;
-  for (const http::Field& field : request.fields) more[count++] = field;
-  more[count++] = {"traceparent", {traceparent.data(), traceparent.size()}, http::Name::traceparent, false};
   if (!plan->external && !request.deadline.is_never()) {
     // How much time is worth spending, in the two spellings that services know.
+    const Duration left = request.deadline.remaining(worker.reactor.now());
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(left).count();
-    more[count++] = {"X-Envoy-Expected-Rq-Timeout-Ms", write_number(left_ms, ms, ""), http::Name::other,
-                     false};
-    more[count++] = {"grpc-timeout", write_number(left_grpc, ms, "m"), http::Name::other, false};
+    own.add({"X-Envoy-Expected-Rq-Timeout-Ms", write_number(left_ms, ms, ""), http::Name::other, false});
+    own.add({"grpc-timeout", write_number(left_grpc, ms, "m"), http::Name::other, false});
   }
+  fields.add(request.fields);
+  fields.add(route_.all());
+  if (callers != 0) (everybodys ? own : fields).add(caller_.all());
 
-  upstream::FetchOrder order;
-  order.method = request.method;
-  order.target = request.target;
-  order.host = plan->host == config::Upstream::Host::name       ? std::string_view(plan->host_name)
-               : plan->host == config::Upstream::Host::preserve ? exchange_.request.authority
-                                                                : std::string_view{};
-  order.fields = plan->external ? external_ : internal_;
-  order.more_fields = std::span(more).first(count);
-  order.body = request.body;
-  order.deadline = request.deadline;
-  if (plan->options.total) order.deadline = order.deadline.shrunk_to(begin + *plan->options.total);
-  order.body_max = request.body_max;
-  order.request_id = exchange_.id;
-
-  BorrowedCall call(worker);
-  std::optional<BorrowedCall> spare;
-  if (exchange_.plan->upstreams[plan->index]->hedge() != nullptr) order.spare = &*spare.emplace(worker);
-  const http::FetchFailure failure = co_await upstream::fetch(*exchange_.plan->upstreams[plan->index], order,
-                                                              response, *call, worker.reactor, worker.random);
-  attempts_ += order.attempts;
-  worker.count_call(*exchange_.plan, plan->index, request.method, response.status,
-                    worker.reactor.now() - begin);
-  note_spans(request, order, section_span, context.span, begin, failure, response.status);
+  http::FetchRequest call = request;
+  call.host = plan->host == config::Upstream::Host::name       ? std::string_view(plan->host_name)
+              : plan->host == config::Upstream::Host::preserve ? exchange_.request.authority
+                                                               : std::string_view{};
+  call.fields = fields.all();
+  call.own_fields = own.all();
+  const http::FetchFailure failure = co_await calls.coalescer.fetch(call, response);
+  attempts_ += response.attempts;
+  if (response.joined) worker.count_joined(*exchange_.plan, plan->index);
+  spans.end(failure);
   co_return failure;
-}
-
-void PageFetcher::note_spans(const http::FetchRequest& request, const upstream::FetchOrder& order,
-                             std::uint64_t section_span, std::uint64_t call_span, TimePoint begin,
-                             http::FetchFailure failure, int status) {
-  if (!exchange_.tracing.recording) return;
-  CallSpan section;
-  section.span = section_span;
-  section.parent = exchange_.tracing.context.span;
-  section.start = begin;
-  section.end = exchange_.worker.reactor.now();
-  section.section = exchange_.arena.keep(request.label.empty() ? request.upstream : request.label);
-  section.error = http::proxy_error(failure);
-  CallSpan call = section;
-  call.section = {};
-  call.span = call_span;
-  call.parent = section_span;
-  call.method = request.method;
-  call.status = status;
-  call.endpoint = order.endpoint;
-  if (order.endpoint != nullptr) call.url = exchange_.arena.concat({order.endpoint->url, request.target});
-  if (order.attempts > 1) call.resent = order.attempts - 1;
-  exchange_.tracing.calls.push_back(section);
-  exchange_.tracing.calls.push_back(call);
 }
 
 }  // namespace weir::gateway

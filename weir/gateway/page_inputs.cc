@@ -62,18 +62,23 @@ std::optional<std::string_view> PageInputs::get(bff::Source source, std::string_
   return std::nullopt;
 }
 
+std::string_view PageInputs::host() const {
+  if (host_.empty())
+    host_ = exchange_.arena.concat({exchange_.secure ? "https://" : "http://", exchange_.request.authority});
+  return host_;
+}
+
 std::string_view PageInputs::subject() const {
-  if (!subject_) {
-    std::string text;
-    for (const http::Field& field : exchange_.identity_fields())
-      text.append(field.name)
-          .append(":")
-          .append(std::to_string(field.value.size()))
-          .append(":")
-          .append(field.value);
-    subject_ = exchange_.arena.keep(text);
-  }
-  return *subject_;
+  if (!subject_.empty()) return subject_;
+  const auto append = [](std::string& text, std::string_view name, std::string_view value) {
+    text.append(name).append(":").append(std::to_string(value.size())).append(":").append(value);
+  };
+  std::string& text = exchange_.worker.scratch;
+  text.clear();
+  append(text, "host", host());
+  for (const http::Field& field : exchange_.identity_fields()) append(text, field.name, field.value);
+  subject_ = exchange_.arena.keep(text);
+  return subject_;
 }
 
 std::optional<std::string_view> PageInputs::path_parameter(std::string_view name) const {

@@ -21,8 +21,10 @@ class PageInputs final : public bff::Inputs {
   explicit PageInputs(Exchange& exchange) noexcept : exchange_(exchange) {}
 
   std::optional<std::string_view> get(bff::Source source, std::string_view name) const override;
-  // All identity fields, names and lengths included; "" when there are none.
+  // All identity fields, names and lengths included, and host(); never "".
   std::string_view subject() const override;
+  // The scheme and host that the client asked for, which services are told too.
+  std::string_view host() const override;
 
  private:
   std::optional<std::string_view> path_parameter(std::string_view name) const;
@@ -33,7 +35,8 @@ class PageInputs final : public bff::Inputs {
   std::string_view identity(std::string_view field) const;
 
   Exchange& exchange_;
-  mutable std::optional<std::string_view> subject_;
+  mutable std::string_view subject_;
+  mutable std::string_view host_;
 };
 
 }  // namespace weir::gateway

@@ -119,6 +119,7 @@ void Tracer::add_call_span(Exchange& exchange, const CallSpan& call) {
     if (call.resent != 0) attributes_.push_back(Attribute::of_number(trace::kHttpResendCount, call.resent));
   } else {
     span.name = call.section;
+    if (call.joined) attributes_.push_back(Attribute::of_flag("weir.joined", true));
   }
   if (call.status != 0) attributes_.push_back(Attribute::of_number(trace::kHttpStatus, call.status));
   if (!call.error.empty())

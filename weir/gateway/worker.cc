@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "weir/gateway/plan.h"
+#include "weir/gateway/service_fetcher.h"
 #include "weir/gateway/tracer.h"
 #include "weir/upstream/health.h"
 
@@ -75,6 +76,8 @@ void Worker::adopt(std::shared_ptr<const Plan> plan) {
   adopt_tracing(*plan);
   next->route_series_.resize(plan->routes.size() + 1);
   next->upstream_series_.resize(plan->upstreams.size());
+  next->joined_series_.resize(plan->upstreams.size());
+  next->calls = std::make_shared<SharedCalls>(*this, *next);
   next->plan = std::move(plan);
   WorkerPlan* old = std::exchange(current_, next.release());
   if (old == nullptr) return;
@@ -229,6 +232,17 @@ void Worker::count_call(WorkerPlan& plan, std::size_t upstream, http::Method met
                         Duration took) {
   count_in(plan.upstream_series_[upstream], client_duration_, plan.plan->upstreams[upstream].options.name,
            method, status, took);
+}
+
+void Worker::count_joined(WorkerPlan& plan, std::size_t upstream) {
+  std::optional<metrics::CounterId>& series = plan.joined_series_[upstream];
+  if (!series) {
+    const metrics::FamilyId family =
+        metrics.counter_family("weir_bff_joined_calls_total",
+                               "Calls of pages that were answered by another page's call.", {"upstream"});
+    series = metrics.counter(family, {plan.plan->upstreams[upstream].options.name});
+  }
+  shard.add(*series);
 }
 
 void Worker::count_in(WorkerPlan::SeriesList& list, metrics::FamilyId family, std::string_view name,

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +32,7 @@ namespace weir::gateway {
 
 struct Plan;
 struct Route;
+class SharedCalls;
 class Tracer;
 class Worker;
 
@@ -40,6 +42,7 @@ class WorkerPlan : public base::ListNode<> {
  public:
   std::shared_ptr<const Plan> plan;
   std::vector<std::unique_ptr<upstream::WorkerUpstream>> upstreams;  // by the plan's index
+  std::shared_ptr<SharedCalls> calls;                                // of pages
   std::shared_ptr<const void> alive =
       std::make_shared<char>();               // for whoever works for this plan beside requests
   std::shared_ptr<store::RedisClient> redis;  // null when the plan has none
@@ -56,6 +59,7 @@ class WorkerPlan : public base::ListNode<> {
 
   std::vector<SeriesList> route_series_;     // by the route's index; the last is for requests without a route
   std::vector<SeriesList> upstream_series_;  // by the upstream's index
+  std::vector<std::optional<metrics::CounterId>> joined_series_;
   std::size_t uses_ = 0;
 };
 
@@ -110,6 +114,8 @@ class Worker {
   // with that index.
   void count_request(WorkerPlan& plan, const Route* route, http::Method method, int status, Duration took);
   void count_call(WorkerPlan& plan, std::size_t upstream, http::Method method, int status, Duration took);
+  // One call of a page that another page's call answered.
+  void count_joined(WorkerPlan& plan, std::size_t upstream);
 
   io::Reactor& reactor;
   metrics::Registry& metrics;

@@ -58,14 +58,24 @@ struct FetchRequest {
   std::string_view upstream;  // a name that the fetcher knows
   Method method = Method::get;
   std::string_view target;        // path and query, encoded
+  std::string_view host;          // "": the fetcher's own choice
   std::span<const Field> fields;  // beside Host and framing, which are the fetcher's
-  std::string_view body;          // sent with its length when not empty
+  // Sent like `fields`, but of this call alone: its id, its trace, its patience. They make no call another.
+  std::span<const Field> own_fields;
+  std::string_view body;  // sent with its length when not empty
   Deadline deadline;
+  // Where others may join a call: the latest of their deadlines, which grows while the call runs. It stands in for
+  // `deadline`, and a fetcher looks at it anew whenever it has waited. Null: nobody joins.
+  const Deadline* latest = nullptr;
   std::size_t body_max = 1024 * 1024;
   std::string_view label;  // whom the call is made for, in traces; may be empty
-  // Calls that are the same in everything above but the deadline, and have the same text here, may be answered by one
-  // call: the identity on whose behalf it is made, or "" where the answer is everybody's. Nothing: never.
+  // Calls that are the same in upstream, method, target, host, `fields` and `body_max`, and have the same text here, may
+  // be answered by one call: the identity on whose behalf it is made, or "" where the answer is everybody's. Nothing:
+  // never.
   std::optional<std::string_view> share;
+
+  // When it must have ended, as things stand now.
+  Deadline until() const noexcept { return latest == nullptr ? deadline : *latest; }
 };
 
 struct FetchResponse {
@@ -73,9 +83,16 @@ struct FetchResponse {
   Fields fields;  // end-to-end ones; views into `storage`
   std::string storage;
   std::string body;  // decoded, whole
+  // How it was got, for traces: requests sent for it, and the address of the last one's endpoint (the fetcher's text).
+  unsigned attempts = 0;
+  std::string_view endpoint;
+  bool joined = false;  // somebody else's call brought it, or its failure
 
   void clear() noexcept {
     status = 0;
+    attempts = 0;
+    endpoint = {};
+    joined = false;
     fields.clear();
     storage.clear();
     body.clear();

@@ -50,7 +50,7 @@ class Fetch {
   EndpointPool& pool() noexcept { return *endpoint_->pool; }
 
   bool start() {
-    if (order_.deadline.expired(loop_.now())) {
+    if (order_.until().expired(loop_.now())) {
       fail(http::FetchFailure::timeout, resilience::Outcome::cancelled);
       return false;
     }
@@ -137,12 +137,12 @@ class Fetch {
   }
 
   Deadline due() const {
-    const Deadline due = order_.deadline.shrunk_to(call_.due());
+    const Deadline due = order_.until().shrunk_to(call_.due());
     return head_taken_ ? due : due.shrunk_to(try_deadline_);
   }
 
   void woke(io::Wake wake) {
-    if (order_.deadline.expired(loop_.now()) || (!head_taken_ && try_deadline_.expired(loop_.now())))
+    if (order_.until().expired(loop_.now()) || (!head_taken_ && try_deadline_.expired(loop_.now())))
       return fail(http::FetchFailure::timeout,
                   target_.options().failure_on.classify_kind(resilience::FailureKind::timeout));
     if (wake == io::Wake::timeout) call_.expire(loop_.now());
@@ -311,7 +311,7 @@ class Attempt {
     if (hedge == nullptr || order_.spare == nullptr || spare_ != nullptr) return;
     if (!target_.options().hedge->covers(order_.method) || order_.body.size() > kHedgedBody) return;
     const std::optional<Duration> after = hedge->delay(loop_.now());
-    if (after && !order_.deadline.expired(loop_.now() + *after)) hedge_at_ = loop_.now() + *after;
+    if (after && !order_.until().expired(loop_.now() + *after)) hedge_at_ = loop_.now() + *after;
   }
 
   // False: nothing could move.
@@ -453,7 +453,7 @@ async::Task<http::FetchFailure> fetch(WorkerUpstream& target, FetchOrder& order,
     if (!first.enter_breaker() || !first.pick(random, tried.all())) co_return http::FetchFailure::unavailable;
     do {
       if (!first.pool().resolved()) {
-        const Deadline until = order.deadline.shrunk_to(loop.now() + target.options().timeouts.connect);
+        const Deadline until = order.until().shrunk_to(loop.now() + target.options().timeouts.connect);
         const Result<void> resolved = co_await first.pool().resolve(until);
         if (!resolved) {
           first.fail(http::FetchFailure::unresolved,
@@ -481,7 +481,7 @@ async::Task<http::FetchFailure> fetch(WorkerUpstream& target, FetchOrder& order,
     resilience::FailedAttempt failed = attempt.failed_attempt();
     failed.number = number;
     const resilience::RetryDecision decision =
-        target.retry()->decide(failed, order.deadline, loop.now(), target.shared().budget(), random);
+        target.retry()->decide(failed, order.until(), loop.now(), target.shared().budget(), random);
     if (!decision.retry) co_return result;
     tried.add(attempt.endpoint());
     const Deadline until = Deadline::after(loop.now(), decision.wait);

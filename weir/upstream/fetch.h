@@ -39,9 +39,12 @@ struct FetchOrder {
   std::span<const http::Field> more_fields;
   std::string_view body;
   Deadline deadline;
+  const Deadline* latest = nullptr;  // a further bound, which may move while the call runs; null: none
   std::size_t body_max = 1024 * 1024;
   std::string_view request_id;  // named when a breaker opens
   Call* spare = nullptr;        // for a second call; null: there will be none
+  // Read anew at every turn: somebody with more time may have joined the call.
+  Deadline until() const noexcept { return latest == nullptr ? deadline : deadline.shrunk_to(*latest); }
   // Filled in on the way, for spans and metrics.
   unsigned attempts = 0;
   const EndpointOptions* endpoint = nullptr;  // of the last attempt

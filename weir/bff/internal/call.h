@@ -10,6 +10,7 @@ struct Job {
   const SectionSpec& spec;
   Page::Scratch& scratch;  // target and body are filled in
   std::string_view subject;
+  std::string_view host;
   Deadline deadline;  // the page's
   std::uint32_t depth_max;
   Need need;
