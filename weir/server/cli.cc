@@ -10,10 +10,10 @@
 #include <thread>
 #include <vector>
 
-#include "weir/bff/plan.h"
 #include "weir/config/load.h"
 #include "weir/config/schema.h"
 #include "weir/server/admin_client.h"
+#include "weir/server/bff_cli.h"
 #include "weir/server/diff_cli.h"
 #include "weir/server/experiment_cli.h"
 #include "weir/server/fmt_cli.h"
@@ -122,26 +122,6 @@ int diff(const std::string& before, const std::string& after, bool json) {
   std::cout << (json ? diff_json(*old_one.config, *new_one.config)
                      : diff_text(*old_one.config, *new_one.config));
   return 0;
-}
-
-// The page of the route with that name or path: its graph, its worst case, its calls.
-int explain_page(const std::string& file, const std::string& route, bool json) {
-  const config::LoadResult loaded = config::load_file(file, config::system_environment());
-  print(loaded);
-  if (!loaded.config) return kFailed;
-  std::string pages;
-  for (const config::Route& one : loaded.config->routes) {
-    if (!one.bff) continue;
-    pages.append(pages.empty() ? "" : ", ").append(one.name);
-    if (one.name != route && one.path != route) continue;
-    std::vector<bff::SpecProblem> problems;
-    const std::shared_ptr<const bff::Plan> plan = bff::compile(*one.bff, problems);
-    std::cout << (json ? plan->explain_json() : plan->explain());
-    return 0;
-  }
-  std::cerr << "weir: " << file << " has no page called " << route
-            << (pages.empty() ? "; it has none at all" : "; it has " + pages) << "\n";
-  return kFailed;
 }
 
 struct ProxyArguments {
@@ -265,16 +245,7 @@ int run_command(int argc, const char* const* argv, const gateway::PlanOptions& o
   schema_cmd->footer("Example:\n  weir schema > weir.schema.json");
   schema_cmd->callback([] { std::cout << config::json_schema(); });
 
-  CLI::App* bff_cmd = app.add_subcommand("bff", "Look at pages from several services");
-  bff_cmd->require_subcommand(1);
-  std::string page;
-  CLI::App* explain_cmd = bff_cmd->add_subcommand(
-      "explain", "Print a page's graph, critical path, worst case and number of calls");
-  explain_cmd->footer("Example: weir bff explain weir.yaml /home");
-  explain_cmd->add_option("FILE", file, "The configuration")->required();
-  explain_cmd->add_option("ROUTE", page, "The route's name or path")->required();
-  explain_cmd->add_option("--output", output, "text or json")->check(CLI::IsMember({"text", "json"}));
-  explain_cmd->callback([&] { code = explain_page(file, page, output == "json"); });
+  add_bff_commands(app, code);
   add_experiment_commands(app, code);
   add_ratelimit_commands(app, code);
 
