@@ -320,6 +320,34 @@ TEST(Bff, HoldsOnePlace) {
   EXPECT_EQ(two.read().status, 200);
 }
 
+// `weir bff trace` makes one page from the live services and draws what each call took.
+TEST(Bff, DrawsAWaterfall) {
+  const TemporaryFolder folder;
+  Services services;
+  services.recs.on_status("/v1/recs", 503);
+  const std::string file = folder.write("weir.yaml", "listen: 127.0.0.1:0\n" + services.page());
+  const std::string svg = folder.file("page.svg");
+  const Finished drawn =
+      run({weir_binary(), "bff", "trace", file, "GET", "http://shop.example/home/17?n=2", "--svg", svg});
+  EXPECT_EQ(drawn.exit_code, 0) << drawn.err;
+  EXPECT_NE(drawn.out.find("GET /home/17?n=2  200"), std::string::npos) << drawn.out;
+  EXPECT_NE(drawn.out.find("not complete"), std::string::npos) << drawn.out;
+  EXPECT_NE(drawn.out.find("GET " + services.users.url() + "/v1/users/17"), std::string::npos) << drawn.out;
+  EXPECT_NE(drawn.out.find("error http_status"), std::string::npos) << drawn.out;
+  EXPECT_EQ(services.recs.last().target, "/v1/recs?n=2");
+  EXPECT_EQ(services.users.last().field("traceparent").substr(3, 32),
+            drawn.out.substr(drawn.out.find("\ntrace ") + 7, 32));
+  const std::string picture = read_file(svg);
+  EXPECT_TRUE(picture.starts_with("<svg ")) << picture;
+  EXPECT_TRUE(picture.ends_with("</svg>\n")) << picture;
+  const Finished json = run({weir_binary(), "bff", "trace", file, "GET", "/home/17", "--output", "json"});
+  EXPECT_TRUE(Json::parse(json.out).has_value()) << json.out;
+  const Finished none = run({weir_binary(), "bff", "trace", file, "GET", "/nowhere"});
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_NE(none.err.find("no page answers GET /nowhere: 404"), std::string::npos) << none.err;
+  EXPECT_EQ(run({weir_binary(), "bff", "trace", file}).exit_code, 2);
+}
+
 // A thousand pages at once that need the same make one call of it; who began it is killed, and all others are answered.
 TEST(Bff, MakesOneCallOfAThousandIdenticalOnes) {
   constexpr int kPages = 1000;

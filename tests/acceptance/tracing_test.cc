@@ -140,5 +140,78 @@ TEST_F(Tracing, GoesOnWithoutACollector) {
   })) << "4,000 spans, and no room for more than 2,048";
 }
 
+// OpenTelemetry's variables stand for what the file leaves open; spans that wait go out when the gateway drains.
+TEST_F(Tracing, TakesTheEnvironmentAndFlushesAtTheEnd) {
+  collector.on("/base/v1/traces", [](Call& call) {
+    call.read_body();
+    call.reply(200, "{}");
+  });
+  gateway.emplace(
+      with("upstreams: {origin: {endpoints: [$ORIGIN]}}\nroutes: [{path: /*, upstream: origin}]\n",
+           {{"ORIGIN", origin.url()}}),
+      GatewayOptions{.workers = 1,
+                     .admin_token = "test-token",
+                     .extra = "",
+                     .environment = {{"OTEL_EXPORTER_OTLP_ENDPOINT", collector.url() + "/base"},
+                                     {"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"},
+                                     {"OTEL_EXPORTER_OTLP_HEADERS", "X-Key=k%201"},
+                                     {"OTEL_SERVICE_NAME", "shop"},
+                                     {"OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"},
+                                     {"OTEL_TRACES_SAMPLER", "always_on"},
+                                     {"OTEL_BSP_SCHEDULE_DELAY", "3600000"}},
+                     .wait_until_ready = true});
+  gateway->get("/x");
+  EXPECT_EQ(collector.count(), 0U) << "an hour until a batch that is not full is sent";
+  gateway.reset();  // drains
+  ASSERT_EQ(collector.count("/base/v1/traces"), 1U);
+  const Seen sent = collector.last("/base/v1/traces");
+  EXPECT_EQ(sent.field("X-Key"), "k 1");
+  EXPECT_NE(sent.body.find(R"({"key":"service.name","value":{"stringValue":"shop"}})"), std::string::npos);
+  EXPECT_NE(sent.body.find(R"({"key":"deployment.environment.name","value":{"stringValue":"test"}})"),
+            std::string::npos);
+  EXPECT_NE(sent.body.find(R"("name":"GET /*")"), std::string::npos);
+}
+
+// A collector that says nothing holds up a drain for three seconds at most.
+TEST_F(Tracing, DrainsBesideASilentCollector) {
+  start("sample: 100%");
+  Gate never;
+  collector.on_hold("/v1/traces", never);
+  gateway->get("/x");
+  ASSERT_TRUE(collector.wait_for_in_flight(1));
+  gateway->get("/x");
+  const auto begin = std::chrono::steady_clock::now();
+  gateway.reset();
+  const auto took = std::chrono::steady_clock::now() - begin;
+  std::printf("drained beside a silent collector in %lld ms\n",
+              static_cast<long long>(std::chrono::duration_cast<std::chrono::milliseconds>(took).count()));
+  never.open();
+}
+
+// A reload takes over what it says of tracing: another collector gets what comes, the old one what was; off is off.
+TEST_F(Tracing, FollowsAReload) {
+  start("sample: 100%, delay: 1m");
+  gateway->get("/x");
+  Origin other;
+  other.on("/v1/traces", [](Call& call) {
+    call.read_body();
+    call.reply(200, "{}");
+  });
+  std::string text = configuration(origin, collector, "sample: 100%, delay: 20ms");
+  text.replace(text.find(collector.url()), collector.url().size(), other.url());
+  EXPECT_EQ(gateway->reload(text).status, 200);
+  EXPECT_TRUE(eventually([&] { return collector.count("/v1/traces") == 1; }))
+      << "what waited goes to where it was meant";
+  gateway->get("/y");
+  EXPECT_TRUE(eventually([&] { return other.count("/v1/traces") >= 1; }));
+  EXPECT_EQ(collector.count("/v1/traces"), 1U);
+  const std::size_t before = other.count("/v1/traces");
+  const std::size_t at = text.find("otlp:");
+  text.erase(at, text.find(',', at) + 1 - at);
+  EXPECT_EQ(gateway->reload(text).status, 200);
+  EXPECT_EQ(gateway->get("/z").status, 200);
+  EXPECT_EQ(other.count("/v1/traces"), before);
+}
+
 }  // namespace
 }  // namespace weir::testing

@@ -353,6 +353,16 @@ struct Route {
 struct Tracing {
   std::optional<HostPort> otlp;  // none: nothing is sent
   std::string otlp_url;
+  std::string otlp_path = "/v1/traces";
+  bool otlp_tls = false;
+  std::vector<std::pair<std::string, std::string>> headers;  // to the collector
+  std::vector<std::pair<std::string, std::string>>
+      resource;                                        // attributes of this process, beside service.name
+  Duration timeout = std::chrono::seconds{10};         // of one request to the collector
+  Duration export_timeout = std::chrono::seconds{30};  // of a batch, with all its repetitions
+  std::uint32_t queue = 2048;                          // spans that wait, on each worker
+  std::uint32_t batch = 512;
+  bool parent_based = true;  // a trusted caller's decision is kept
   double sample = 0.01;
   Duration slow = std::chrono::seconds{1};
   Duration delay = std::chrono::seconds{5};  // until a batch that is not full is sent

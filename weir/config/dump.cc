@@ -402,13 +402,16 @@ void page(JsonWriter& json, const bff::PageSpec& page) {
   json.close('}').close('}');
 }
 
-void tracing(JsonWriter& json, const Tracing& tracing) {
+void tracing(JsonWriter& json, const Secrets& secrets, const Tracing& tracing) {
   json.key("tracing").open('{');
   if (tracing.otlp) json.member("otlp", tracing.otlp_url);
   json.member("sample", percent_text(tracing.sample));
   duration(json, "slow", tracing.slow);
   duration(json, "delay", tracing.delay);
   json.member("encoding", tracing.json ? "json" : "protobuf").member("service", tracing.service);
+  fields(json, secrets, "headers", tracing.headers);
+  fields(json, secrets, "resource", tracing.resource);
+  duration(json, "timeout", tracing.timeout);
   cidrs(json, "trust", tracing.trust);
   json.close('}');
 }
@@ -713,7 +716,7 @@ std::string to_json(const Config& config) {
   json.open('{');
   server(json, config);
   limits(json, config.limits);
-  if (config.tracing) tracing(json, *config.tracing);
+  if (config.tracing) tracing(json, config.secrets, *config.tracing);
   json.key("upstreams").open('{');
   for (const Upstream& each : config.upstreams) upstream(json, each);
   json.close('}');

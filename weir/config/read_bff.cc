@@ -1,4 +1,4 @@
-// Pages and tracing: from checked values to what the bff part compiles.
+// Pages: from checked values to what the bff part compiles.
 //
 //   (1) A page is compiled here already, so that a circle or an unknown section is a mistake of the file with its place.
 //   (2) What the bff part reports by section and key is shown at that key's value, or at the section's name.
@@ -164,23 +164,6 @@ std::optional<bff::PageSpec> read_bff(const Value& bff, const ReadContext& conte
   bff::compile(page, problems);
   for (const bff::SpecProblem& problem : problems) report_problem(problem, bff, places, context);
   return page;
-}
-
-void read_tracing(const Value& root, const ReadContext& context) {
-  const Value* map = sound(root, "tracing");
-  if (map == nullptr || !map->is(kMap)) return;
-  Tracing& tracing = context.config.tracing.emplace();
-  if (const Value* url = sound(*map, "otlp")) {
-    tracing.otlp = *parse_url(url->text).value;
-    tracing.otlp_url = url->text;
-  }
-  if (const Value* share = sound(*map, "sample")) tracing.sample = share->share;
-  read(*map, "slow", tracing.slow);
-  read(*map, "delay", tracing.delay);
-  if (const Value* encoding = sound(*map, "encoding")) tracing.json = encoding->text == "json";
-  if (const Value* service = sound(*map, "service")) tracing.service = service->text;
-  if (const Value* trust = sound(*map, "trust"))
-    for (const Value& cidr : trust->items) tracing.trust.push_back(*base::Cidr::parse(cidr.text));
 }
 
 }  // namespace weir::config::internal

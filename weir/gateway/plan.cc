@@ -60,6 +60,11 @@ class Builder {
     plan_->auth = *auth;
     add_experiments();
     process_shedder_ = state_.shedder(std::string(kProcessShedder), plan_->config.max_in_flight);
+    if (plan_->config.tracing && plan_->config.tracing->otlp && plan_->config.tracing->otlp_tls) {
+      Result<std::shared_ptr<io::TlsClient>> tls = tls_for("", config::Position{0, 1, 1});
+      if (!tls) return tls.error();
+      plan_->collector_tls = std::move(*tls);
+    }
     set_limit_when_published(process_shedder_, plan_->config.max_in_flight, plan_->config.shed_shares);
     for (const config::Route& route : plan_->config.routes) {
       if (route.idempotency.require != config::Require::off && records_ == nullptr) {

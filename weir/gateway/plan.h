@@ -63,8 +63,9 @@ struct Plan {
   std::shared_ptr<Sharing> sharing;  // with redis
   std::vector<Route> routes;
   RouteTable table;
-  OwnedNames owned_names;                // that nobody but weir writes
-  std::shared_ptr<const AuthPlan> auth;  // null without a provider
+  OwnedNames owned_names;                        // that nobody but weir writes
+  std::shared_ptr<const AuthPlan> auth;          // null without a provider
+  std::shared_ptr<io::TlsClient> collector_tls;  // of traces; null: plain, or none
   // Applies what changes shared state (limits, semaphores, breaker options). Called once, when the plan is published;
   // a plan that is thrown away has changed nothing.
   std::vector<std::function<void(TimePoint now)>> on_publish;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include "weir/gateway/plan.h"
 #include "weir/upstream/fetch.h"
@@ -21,17 +22,27 @@ std::string_view status_text(int status, std::array<char, 4>& buffer) {
   return {buffer.data(), 3};
 }
 
+trace::ExportQueue::Options queue_options(const config::Tracing& options) {
+  trace::ExportQueue::Options queue;
+  // The bytes grow with the number: a kilobyte and a half for each span.
+  queue.bytes_max = queue.bytes_max / queue.spans_max * options.queue;
+  queue.spans_max = options.queue;
+  queue.batch_max = options.batch;
+  return queue;
+}
+
 }  // namespace
 
 Tracer::Tracer(const config::Tracing& options, std::unique_ptr<upstream::WorkerUpstream> collector,
                Worker& worker)
     : worker_(worker),
+      options_(options),
       collector_(std::move(collector)),
       sampler_({.ratio = options.sample, .slow = options.slow, .keep_failed = true}),
-      delay_(options.delay),
-      queue_({}, options.json ? trace::Encoding::json : trace::Encoding::protobuf),
+      queue_(queue_options(options), options.json ? trace::Encoding::json : trace::Encoding::protobuf),
       resource_{{"service.name", options.service}},
       waiter_(worker.reactor) {
+  resource_.insert(resource_.end(), options.resource.begin(), options.resource.end());
   const metrics::FamilyId family =
       worker.metrics.counter_family("weir_trace_spans_total", "What became of recorded spans.", {"result"});
   exported_ = worker.metrics.counter(family, {"exported"});
@@ -131,57 +142,95 @@ void Tracer::add_call_span(Exchange& exchange, const CallSpan& call) {
   queue(span);
 }
 
-async::Task<void> Tracer::run() {
-  for (;;) {
-    const Deadline next = Deadline::after(worker_.reactor.now(), delay_);
-    while (!queue_.batch_ready() && !next.expired(worker_.reactor.now())) {
+bool Tracer::is_for(const config::Tracing& options) const {
+  const auto all = [](const config::Tracing& of) {
+    return std::tie(of.otlp_url, of.otlp_path, of.headers, of.resource, of.timeout, of.export_timeout,
+                    of.queue, of.batch, of.parent_based, of.sample, of.slow, of.delay, of.json, of.service);
+  };
+  return all(options) == all(options_);
+}
+
+void Tracer::Finished::start(async::Loop& loop, std::function<void()> call) {
+  call_ = std::move(call);
+  loop.arm(*this, loop.now() + kFinish);
+}
+
+void Tracer::Finished::now() {
+  disarm();
+  if (call_) std::exchange(call_, nullptr)();
+}
+
+void Tracer::finish(std::function<void()> finished) {
+  finishing_ = true;
+  if (finished) finished_.start(worker_.reactor, std::move(finished));
+  waiter_.notify();
+}
+
+async::Task<void> Tracer::run(std::shared_ptr<Tracer> self) {
+  co_await self->export_all();
+  self->finished_.now();
+}
+
+async::Task<void> Tracer::export_all() {
+  while (!finishing_) {
+    const Deadline next = Deadline::after(worker_.reactor.now(), options_.delay);
+    while (!finishing_ && !queue_.batch_ready() && !next.expired(worker_.reactor.now())) {
       const io::Wake wake = co_await waiter_.wait(next);
-      if (wake == io::Wake::event) break;
+      static_cast<void>(wake);
     }
     while (const std::size_t spans = queue_.batch(resource_, body_)) {
       co_await send(spans);
-      if (!queue_.batch_ready()) break;
+      if (!finishing_ && !queue_.batch_ready()) break;
     }
   }
 }
 
+// One request to the collector. True: the spans are done with, taken or refused for good.
+async::Task<bool> Tracer::try_once(Deadline until, std::size_t spans, bool& again) {
+  std::vector<http::Field> fields;
+  fields.push_back({"Content-Type", trace::content_type(queue_.encoding()), http::Name::content_type, false});
+  for (const auto& [name, value] : options_.headers)
+    fields.push_back({name, value, http::parse_name(name), false});
+  upstream::FetchOrder order;
+  order.method = http::Method::post;
+  order.target = options_.otlp_path;
+  order.fields = fields;
+  order.body = body_;
+  order.deadline = until.shrunk_to(worker_.reactor.now() + options_.timeout);
+  order.body_max = 4 * 1024 * 1024;  // OTLP's bound on an answer
+  http::FetchResponse response;
+  std::unique_ptr<upstream::Call> call = worker_.take_call();
+  const http::FetchFailure failure =
+      co_await upstream::fetch(*collector_, order, response, *call, worker_.reactor, worker_.random);
+  worker_.return_call(std::move(call));
+  const bool answered = failure == http::FetchFailure::none;
+  again = !answered || asks_again(response.status);
+  if (!answered || response.status < 200 || response.status > 299) co_return false;
+  // Partial success is final: what was rejected would be rejected again.
+  const auto rejected =
+      std::min<std::uint64_t>(spans, static_cast<std::uint64_t>(std::max<std::int64_t>(
+                                         0, trace::rejected_spans(queue_.encoding(), response.body))));
+  worker_.shard.add(exported_, spans - rejected);
+  worker_.shard.add(dropped_, rejected);
+  co_return true;
+}
+
 async::Task<void> Tracer::send(std::size_t spans) {
-  const std::array<http::Field, 1> fields{
-      http::Field{"Content-Type", trace::content_type(queue_.encoding()), http::Name::content_type, false}};
+  const Deadline end = Deadline::after(worker_.reactor.now(), options_.export_timeout);
   Duration backoff = std::chrono::seconds{1};
-  for (int attempt = 1; attempt <= kTries; ++attempt, backoff *= 2) {
-    upstream::FetchOrder order;
-    order.method = http::Method::post;
-    order.target = "/v1/traces";
-    order.fields = fields;
-    order.body = body_;
-    order.deadline = Deadline::after(worker_.reactor.now(), kTimeout);
-    order.body_max = 4 * 1024 * 1024;  // OTLP's bound on an answer
-    http::FetchResponse response;
-    std::unique_ptr<upstream::Call> call = worker_.take_call();
-    const http::FetchFailure failure =
-        co_await upstream::fetch(*collector_, order, response, *call, worker_.reactor, worker_.random);
-    worker_.return_call(std::move(call));
-    const bool taken = failure == http::FetchFailure::none && response.status >= 200 && response.status < 300;
-    if (taken) {
-      // Partial success is final: what was rejected would be rejected again.
-      const auto rejected =
-          std::min<std::uint64_t>(spans, static_cast<std::uint64_t>(std::max<std::int64_t>(
-                                             0, trace::rejected_spans(queue_.encoding(), response.body))));
-      worker_.shard.add(exported_, spans - rejected);
-      worker_.shard.add(dropped_, rejected);
-      queue_.pop(spans);
-      co_return;
-    }
-    if (failure == http::FetchFailure::none && !asks_again(response.status)) break;
-    if (attempt == kTries) break;
-    const Deadline until = Deadline::after(worker_.reactor.now(), backoff);
-    while (!until.expired(worker_.reactor.now())) {
+  bool taken = false;
+  for (int attempt = 1; attempt <= kTries && !taken; ++attempt, backoff *= 2) {
+    bool again = false;
+    taken = co_await try_once(end, spans, again);
+    if (taken || !again || attempt == kTries || finishing_) break;
+    const Deadline until = end.shrunk_to(worker_.reactor.now() + backoff);
+    while (!finishing_ && !until.expired(worker_.reactor.now())) {
       const io::Wake wake = co_await waiter_.wait(until);
       static_cast<void>(wake);
     }
+    if (end.expired(worker_.reactor.now())) break;
   }
-  worker_.shard.add(dropped_, spans);
+  if (!taken) worker_.shard.add(dropped_, spans);
   queue_.pop(spans);
 }
 

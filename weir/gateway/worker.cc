@@ -98,16 +98,20 @@ void Worker::watch_endpoints(const Plan& plan, const std::shared_ptr<const void>
   }
 }
 
-// One tracer as long as tracing is on; a reload that changes it counts for the next start of the process.
+// The tracer goes on while its settings do; one that is replaced sends what it has and ends.
 void Worker::adopt_tracing(const Plan& plan) {
   const auto& tracing = plan.config.tracing;
-  if (!tracing || !tracing->otlp || tracer_ != nullptr) return;
+  const bool on = tracing && tracing->otlp;
+  if (on && tracer_ != nullptr && tracer_->is_for(*tracing)) return;
+  if (tracer_ != nullptr) std::exchange(tracer_, nullptr)->finish(nullptr);
+  if (!on) return;
   upstream::UpstreamOptions options;
   options.name = "otlp";
   upstream::EndpointOptions endpoint;
   endpoint.url = tracing->otlp_url;
   endpoint.host = tracing->otlp->host;
   endpoint.port = tracing->otlp->port;
+  endpoint.tls = plan.collector_tls;
   options.endpoints.push_back(endpoint);
   upstream::EndpointPool* to = nullptr;
   {
@@ -115,15 +119,20 @@ void Worker::adopt_tracing(const Plan& plan) {
     auto& pool = pools_[pool_key(endpoint)];
     if (pool == nullptr)
       pool = std::make_unique<upstream::EndpointPool>(reactor, resolver_, background_, endpoint.host,
-                                                      endpoint.port);
+                                                      endpoint.port, pool_options(endpoint));
     to = pool.get();
   }
   auto collector = std::make_unique<upstream::WorkerUpstream>(
       std::move(options),
       std::make_shared<upstream::SharedUpstream>("otlp", resilience::CircuitBreaker::Options{}, nullptr),
       std::vector{to});
-  tracer_ = std::make_unique<Tracer>(*tracing, std::move(collector), *this);
-  background_.spawn(tracer_->run());
+  tracer_ = std::make_shared<Tracer>(*tracing, std::move(collector), *this);
+  background_.spawn(Tracer::run(tracer_));
+}
+
+void Worker::finish_tracing(std::function<void()> finished) {
+  if (tracer_ == nullptr) return finished();
+  tracer_->finish(std::move(finished));
 }
 
 // The current plan's client when it goes on with the same server, else a new one.

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -98,6 +99,9 @@ class Worker {
 
   // Null when no spans are sent.
   Tracer* tracer() noexcept { return tracer_.get(); }
+  // Before the end: spans that wait are sent. `finished` is called when they are, or after some seconds; at once when
+  // there are none.
+  void finish_tracing(std::function<void()> finished);
 
   // "Sun, 06 Nov 1994 08:49:37 GMT", rendered once a second (RFC 9110 5.6.7).
   std::string_view http_date();
@@ -154,7 +158,7 @@ class Worker {
   std::string iso_;
   void adopt_tracing(const Plan& plan);
 
-  std::unique_ptr<Tracer> tracer_;
+  std::shared_ptr<Tracer> tracer_;
   async::Scope background_;  // refreshes of names; last, so that it ends before what it uses
 };
 

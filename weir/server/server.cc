@@ -348,13 +348,19 @@ void Server::drain() {
   if (draining_.exchange(true)) {
     log_.warn("asked again: cutting off what still runs");
     for (const auto& worker : workers_)
-      worker->reactor->post([unit = &worker->units.front()] { unit->core->cancel(); });
+      worker->reactor->post([thread = worker.get()] {
+        Thread::Unit& unit = thread->units.front();
+        if (unit.core->connections() == 0) return thread->reactor->stop();  // it only waits for a collector
+        unit.core->cancel();
+      });
     return;
   }
   log_.info("draining");
   for (const auto& worker : workers_)
     worker->reactor->post([thread = worker.get()] {
-      thread->units.front().core->drain([thread] { thread->reactor->stop(); });
+      Thread::Unit& unit = thread->units.front();
+      unit.core->drain(
+          [thread, &unit] { unit.worker->finish_tracing([thread] { thread->reactor->stop(); }); });
     });
 }
 

@@ -181,6 +181,10 @@ Verdict TraceStage::admit(Exchange& exchange) {
   mine.recording = tracer != nullptr;
   if (caller.valid()) {
     mine.context = trace::child_of(caller, worker.random);
+    if (tracer != nullptr && !tracer->parent_based()) {
+      mine.context.flags &= trace::kFlagRandom;
+      if (tracer->sample(mine.context.trace_low)) mine.context.flags |= trace::kFlagSampled;
+    }
   } else {
     mine.context = trace::new_root(worker.random, true);
     if (tracer != nullptr && !tracer->sample(mine.context.trace_low))
