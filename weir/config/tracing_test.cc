@@ -4,6 +4,7 @@
 #include <map>
 
 #include "weir/config/load.h"
+#include "weir/config/schema.h"
 
 namespace weir::config {
 namespace {

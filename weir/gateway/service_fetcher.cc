@@ -55,6 +55,7 @@ async::Task<http::FetchFailure> ServiceFetcher::fetch(const http::FetchRequest& 
   order.latest = request.latest;
   if (plan->options.total) order.deadline = order.deadline.shrunk_to(begin + *plan->options.total);
   order.body_max = request.body_max;
+  order.decode = true;
   order.request_id = request_id(request);
 
   BorrowedCall call(worker_);

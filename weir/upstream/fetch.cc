@@ -10,6 +10,7 @@
 #include "weir/http/serializer.h"
 #include "weir/io/waiter.h"
 #include "weir/resilience/classify.h"
+#include "weir/upstream/content_decoder.h"
 
 namespace weir::upstream {
 namespace {
@@ -127,12 +128,19 @@ class Fetch {
     if (call_.head_ready() && !head_taken_ && !take_head()) return true;
     if (head_taken_) {
       const std::string_view payload = call_.body().payload();
-      if (response_.body.size() + payload.size() > order_.body_max) return too_large(), true;
-      response_.body.append(payload);
+      const ContentDecoder::Fed fed = decoder_.feed(payload, response_.body, order_.body_max);
+      if (fed == ContentDecoder::Fed::too_large) return too_large(), true;
+      if (fed == ContentDecoder::Fed::broken) return undecodable(), true;
       moved |= !payload.empty();
       call_.body().consume(payload.size());
     }
-    if (call_.complete()) succeed(), moved = true;
+    if (call_.complete()) {
+      if (decoder_.complete())
+        succeed();
+      else
+        undecodable();
+      moved = true;
+    }
     return moved;
   }
 
@@ -189,12 +197,21 @@ class Fetch {
       return too_large(), false;
     response_.status = head.status;
     response_.copy_fields(head.fields);
+    if (order_.decode) {
+      if (decoder_.begin(response_.fields.value(http::Name::content_encoding)) ==
+          ContentDecoder::Coding::unknown)
+        return undecodable(), false;
+      response_.fields.remove_if(
+          [](const http::Field& field) { return field.id == http::Name::content_encoding; });
+    }
     if (head.body == http::BodyKind::length)
       response_.body.reserve(static_cast<std::size_t>(head.content_length) + http::kBodyPadding);
     call_.head_copied();
     head_taken_ = true;
     return true;
   }
+
+  void undecodable() { fail(http::FetchFailure::unencoded, resilience::Outcome::neutral); }
 
   void too_large() {
     // The service did what it always does; that we do not want so much is no failure of its.
@@ -268,6 +285,7 @@ class Fetch {
   std::optional<resilience::CircuitBreaker::Ticket> ticket_;
   std::optional<resilience::CircuitBreaker::Ticket> endpoint_ticket_;
   WorkerUpstream::Endpoint* endpoint_ = nullptr;
+  ContentDecoder decoder_;
   std::size_t address_tries_ = 0;
   std::size_t body_sent_ = 0;
   TimePoint started_{};

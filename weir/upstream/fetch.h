@@ -8,7 +8,9 @@
 //
 //   (1) The breaker is asked first; its ticket is settled when the answer is complete or has failed, and goes back
 //       unsettled when the task is destroyed: whoever gives up has not seen a failure.
-//   (2) An answer that says or turns out to be larger than `body_max` is broken off at once.
+//   (2) An answer that says or turns out to be larger than `body_max` is broken off at once; with `decode` so is one that
+//       unfolds beyond a hundredfold (content_decoder.h). Such an answer, or one in a coding that is not known, is no
+//       failure of the upstream.
 //   (3) Repeated only as a proxied request is: when a reused connection died before a byte of the answer came and the
 //       request may be repeated, when the name has another address, or as the upstream's `retries` allow.
 //   (4) With `spare` and the upstream's `hedge`, a second call to another endpoint is begun when the first is late. The
@@ -39,9 +41,10 @@ struct FetchOrder {
   std::span<const http::Field> more_fields;
   std::string_view body;
   Deadline deadline;
-  const Deadline* latest = nullptr;  // a further bound, which may move while the call runs; null: none
-  std::size_t body_max = 1024 * 1024;
-  std::string_view request_id;  // named when a breaker opens
+  const Deadline* latest = nullptr;    // a further bound, which may move while the call runs; null: none
+  std::size_t body_max = 1024 * 1024;  // decoded
+  bool decode = false;                 // take gzip and deflate off; else the answer stays as it came
+  std::string_view request_id;         // named when a breaker opens
   Call* spare = nullptr;        // for a second call; null: there will be none
   // Read anew at every turn: somebody with more time may have joined the call.
   Deadline until() const noexcept { return latest == nullptr ? deadline : deadline.shrunk_to(*latest); }
