@@ -1,6 +1,7 @@
 // An HTTP/1.1 service that costs as little as a service can, so that what is measured is the proxy.
 //
-// Any request gets 200 with a body of the given size; a target of /bytes/N gets N bytes. Keep-alive,
+// Any request gets 200 with a body of the given size; a target of /bytes/N gets N bytes, one of /json/N a JSON text of
+// so many. Keep-alive,
 // pipelining in order, no request bodies. Edge-triggered, one recv and one send for each request; the answer
 // is rendered once and sent again as it is. It lives on somebody's epoll: bench_origin's own, or that of the
 // load generator.
@@ -72,7 +73,7 @@ class Origin final : public Watched {
   }
 
   void answer(Connection& connection, std::string_view head) {
-    std::string& text = answer_of(size_asked(head));
+    std::string& text = json_asked(head) ? json_of(size_asked(head)) : answer_of(size_asked(head));
     // A client that pipelines past an unsent answer would need a queue; the load generator does not.
     if (connection.unsent != nullptr) return;
     connection.unsent = &text;
@@ -90,11 +91,31 @@ class Origin final : public Watched {
     return true;
   }
 
-  std::size_t size_asked(std::string_view head) const {
-    constexpr std::string_view kPrefix = "/bytes/";
+  static bool asks_for(std::string_view head, std::string_view prefix) {
     const std::size_t at = head.find(' ');
-    if (at == std::string_view::npos || head.substr(at + 1, kPrefix.size()) != kPrefix) return body_;
-    return std::strtoull(head.data() + at + 1 + kPrefix.size(), nullptr, 10);
+    return at != std::string_view::npos && head.substr(at + 1, prefix.size()) == prefix;
+  }
+  static bool json_asked(std::string_view head) { return asks_for(head, "/json/"); }
+
+  std::size_t size_asked(std::string_view head) const {
+    if (!asks_for(head, "/bytes/") && !json_asked(head)) return body_;
+    return std::strtoull(head.data() + head.find('/', head.find(' ') + 2) + 1, nullptr, 10);
+  }
+
+  // A list of small objects, filled up with space.
+  std::string& json_of(std::size_t body) {
+    std::string& text = json_answers_[body];
+    if (!text.empty()) return text;
+    std::string json = "[0";
+    for (int i = 0; json.size() + 110 < body; ++i)
+      json +=
+          ",{\"id\":" + std::to_string(1000 + i) +
+          ",\"name\":\"A product with a name\",\"price\":12.50,\"tags\":[\"new\",\"sale\"],\"stock\":true}";
+    if (json.size() + 1 < body) json.append(body - json.size() - 1, ' ');
+    json += "]";
+    text = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
+           std::to_string(json.size()) + "\r\n\r\n" + json;
+    return text;
   }
 
   std::string& answer_of(std::size_t body) {
@@ -114,6 +135,7 @@ class Origin final : public Watched {
   std::size_t body_;
   int listener_;
   std::unordered_map<std::size_t, std::string> answers_;  // node-based: an answer stays where it is
+  std::unordered_map<std::size_t, std::string> json_answers_;
   std::string* last_ = nullptr;
   std::size_t last_size_ = 0;
 };
