@@ -190,14 +190,17 @@ TEST_F(Tracing, DrainsBesideASilentCollector) {
 
 // A reload takes over what it says of tracing: another collector gets what comes, the old one what was; off is off.
 TEST_F(Tracing, FollowsAReload) {
-  start("sample: 100%, delay: 1m");
+  collector.on_status("/v1/traces", 200);
+  std::string slow = configuration(origin, collector, "sample: 100%");
+  slow.replace(slow.find("20ms"), 4, "1m");
+  gateway.emplace(slow);
   gateway->get("/x");
   Origin other;
   other.on("/v1/traces", [](Call& call) {
     call.read_body();
     call.reply(200, "{}");
   });
-  std::string text = configuration(origin, collector, "sample: 100%, delay: 20ms");
+  std::string text = configuration(origin, collector, "sample: 100%");
   text.replace(text.find(collector.url()), collector.url().size(), other.url());
   EXPECT_EQ(gateway->reload(text).status, 200);
   EXPECT_TRUE(eventually([&] { return collector.count("/v1/traces") == 1; }))
