@@ -45,7 +45,7 @@ struct FetchOrder {
   std::size_t body_max = 1024 * 1024;  // decoded
   bool decode = false;                 // take gzip and deflate off; else the answer stays as it came
   std::string_view request_id;         // named when a breaker opens
-  Call* spare = nullptr;        // for a second call; null: there will be none
+  Call* spare = nullptr;               // for a second call; null: there will be none
   // Read anew at every turn: somebody with more time may have joined the call.
   Deadline until() const noexcept { return latest == nullptr ? deadline : deadline.shrunk_to(*latest); }
   // Filled in on the way, for spans and metrics.
