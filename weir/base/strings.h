@@ -23,6 +23,15 @@ constexpr bool iequals(std::string_view a, std::string_view b) noexcept {
   return true;
 }
 
+// Compares in a time that depends on the lengths alone: for secrets.
+constexpr bool equal_secrets(std::string_view a, std::string_view b) noexcept {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    difference |= static_cast<unsigned>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
+  return difference == 0;
+}
+
 std::string to_lower(std::string_view text);
 
 // Without the spaces and tabs (RFC 9110 OWS) at both ends.

@@ -311,6 +311,22 @@ struct ShedShares {
   double normal = 0;    // not for low ones, on top
 };
 
+// What a route does wrong on purpose.
+struct Faults {
+  struct Abort {
+    int status = 503;
+    double share = 1;  // of the requests, 0 to 1
+  };
+  struct Delay {
+    Duration lasts{};
+    double share = 1;
+  };
+  std::optional<Abort> abort;  // at least one of the two
+  std::optional<Delay> delay;
+  std::string header;              // only requests with this field; "": all
+  std::uint32_t max_active = 100;  // delayed at a time
+};
+
 struct Route {
   enum class LoadShed : std::uint8_t { process, own, off };
 
@@ -342,6 +358,7 @@ struct Route {
   std::optional<Cors> cors;
   std::optional<RouteCache> cache;  // with `upstream` only
   std::vector<std::string> vary;    // names added to the answers' Vary
+  std::optional<Faults> faults;         // needs an upstream or a page
   std::optional<std::string> upstream;  // exactly one of upstream, respond, bff and serve
   std::optional<Respond> respond;
   std::optional<bff::PageSpec> bff;  // compiles
@@ -371,6 +388,14 @@ struct Tracing {
   std::vector<base::Cidr> trust;
 };
 
+// Decision records that each worker keeps.
+struct Explain {
+  std::uint32_t recent = 256;  // of requests that passed; 0: none
+  std::uint32_t kept = 512;    // of refused, of failed and of slow ones, each; 0: none
+  Duration slow = std::chrono::milliseconds{1000};
+  friend bool operator==(const Explain&, const Explain&) = default;
+};
+
 struct Config {
   std::vector<std::string> files;  // as named; Position::file points here
 
@@ -387,6 +412,7 @@ struct Config {
   std::string priority_header;  // of trusted peers; "": none
   std::string priority_claim;   // "": none
   std::uint64_t cache_bytes = 64ULL * 1024 * 1024;  // of all answers that are kept
+  Explain explain;
   std::optional<Tracing> tracing;
   std::vector<Upstream> upstreams;
   std::vector<RateLimit> rate_limits;

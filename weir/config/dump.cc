@@ -474,6 +474,20 @@ void variants(JsonWriter& json, const Secrets& secrets, const Route& route) {
   json.close('}');
 }
 
+void faults(JsonWriter& json, const Faults& from) {
+  json.key("faults").open('{');
+  if (from.delay) {
+    json.key("delay").open('{').member("for", duration_text(from.delay->lasts));
+    json.member("percent", percent_text(from.delay->share)).close('}');
+  }
+  if (from.abort) {
+    json.key("abort").open('{').member("status", from.abort->status);
+    json.member("percent", percent_text(from.abort->share)).close('}');
+  }
+  if (!from.header.empty()) json.member("header", from.header);
+  json.member("max_active", from.max_active).close('}');
+}
+
 void cors(JsonWriter& json, const Cors& from) {
   json.key("cors").open('{');
   strings(json, "origins", from.origins);
@@ -675,6 +689,7 @@ void route(JsonWriter& json, const Secrets& secrets, const Route& route) {
     json.member("scope", route.cache->by_user ? "user" : "segment").close('}');
   }
   strings(json, "vary", route.vary);
+  if (route.faults) faults(json, *route.faults);
   target(json, secrets, route);
   json.close('}');
 }
@@ -716,6 +731,13 @@ std::string to_json(const Config& config) {
   json.open('{');
   server(json, config);
   limits(json, config.limits);
+  if (config.explain.recent == 0 && config.explain.kept == 0) {
+    json.member("explain", "off");
+  } else {
+    json.key("explain").open('{').member("recent", config.explain.recent).member("kept", config.explain.kept);
+    duration(json, "slow", config.explain.slow);
+    json.close('}');
+  }
   if (config.tracing) tracing(json, config.secrets, *config.tracing);
   json.key("upstreams").open('{');
   for (const Upstream& each : config.upstreams) upstream(json, each);

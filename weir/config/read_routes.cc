@@ -77,7 +77,34 @@ class RouteReader {
     read_experiments_of(map, route);
     read_cors(effective(map, "cors"), route);
     read_cache(map, route);
+    read_faults(sound(map, "faults"), route);
     return route;
+  }
+
+  void read_faults(const Value* from, Route& route) {
+    if (from == nullptr || !from->is(kMap)) return;
+    Faults faults;
+    if (const Value* delay = sound(*from, "delay")) {
+      read(*delay, "for", faults.delay.emplace().lasts);
+      if (const Value* share = sound(*delay, "percent")) faults.delay->share = share->share;
+    }
+    if (const Value* abort = sound(*from, "abort")) {
+      faults.abort.emplace();
+      if (const Value* status = sound(*abort, "status"))
+        faults.abort->status = static_cast<int>(status->number);
+      if (const Value* share = sound(*abort, "percent")) faults.abort->share = share->share;
+    }
+    if (const Value* header = sound(*from, "header")) faults.header = header->text;
+    read(*from, "max_active", faults.max_active);
+    if (from->find("delay") == nullptr && from->find("abort") == nullptr)
+      context_.report.error(from->at, "`faults` does nothing",
+                            "add `delay: {for: 200ms}` or `abort: {status: 503}`");
+    if (!route.upstream && !route.bff)
+      context_.report.error(from->at, "`faults` needs an `upstream` or a `bff`: they stand in its place");
+    else if (faults.header.empty() && (faults.delay || faults.abort))
+      context_.report.warning(from->at, "this route fails on purpose, for everybody",
+                              "name a `header`, and only requests with it meet the fault");
+    route.faults = std::move(faults);
   }
 
   void read_identity(const Value& map, Route& route) {

@@ -180,6 +180,12 @@ void read_server(const Value& root, const ReadContext& context) {
   }
   if (const Value* cache = sound(root, "cache"))
     if (const Value* memory = sound(*cache, "memory")) config.cache_bytes = memory->number;
+  if (const Value* explain = sound(root, "explain")) {
+    if (!explain->is(kMap)) config.explain.recent = config.explain.kept = 0;
+    read(*explain, "recent", config.explain.recent);
+    read(*explain, "kept", config.explain.kept);
+    read(*explain, "slow", config.explain.slow);
+  }
 }
 
 }  // namespace weir::config::internal

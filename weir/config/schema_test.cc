@@ -49,6 +49,10 @@ std::optional<Frame> frame_of(std::string_view parent) {
       {"", {"listen: :0\n", "\n"}},
       {"access_log", {"listen: :0\naccess_log: {", "}\n"}},
       {"log", {"listen: :0\nlog: {", "}\n"}},
+      {"explain", {"listen: :0\nexplain: {", "}\n"}},
+      {"routes[].faults", {route + "upstream: u, faults: {abort: {}, ", "}}]\n"}},
+      {"routes[].faults.delay", {route + "upstream: u, faults: {delay: {", "}}}]\n"}},
+      {"routes[].faults.abort", {route + "upstream: u, faults: {abort: {", "}}}]\n"}},
       {"trusted_proxies", {"listen: :0\ntrusted_proxies: {", "}\n"}},
       {"limits", {"listen: :0\nlimits: {", "}\n"}},
       {"upstreams.*", {up + ", ", "}}\n"}},
@@ -125,6 +129,7 @@ std::string beside(const Row& row) {
   if (row.path == "rate_limits.*.burst") return "algorithm: gcra, ";
   if (row.path.starts_with("routes[].load_shed.") && row.path.ends_with("_share"))
     return "max_in_flight: 10, ";
+  if (row.path == "routes[].faults.delay.percent") return "for: 1s, ";
   if (row.path == "upstreams.*.retries.backoff") return "backoff_max: 1h, ";
   if (row.path == "upstreams.*.retries.backoff_max") return "backoff: 1ms, ";
   return "";

@@ -38,6 +38,19 @@ void add_kept_fields(AnswerHead& head, const std::vector<http::Field>& fields) {
     if (head.status != 304 || belongs_to_304(field)) head.fields.add(field);
 }
 
+// What is decided so far; the answer's end is still to come.
+void add_explanation(Exchange& exchange, AnswerHead& head) {
+  DecisionRecord record;
+  const int status = std::exchange(exchange.record.status, head.status);
+  fill(record, exchange, Duration{});
+  add_path(record, exchange);
+  exchange.record.status = status;
+  RecordContext context;
+  context.names = exchange.worker.records.names(record.plan);
+  context.started = exchange.worker.wall_now() - (exchange.worker.reactor.now() - exchange.started);
+  head.fields.add({"Weir-Explain", exchange.arena.keep(to_field(record, context)), http::Name::other, false});
+}
+
 }  // namespace
 
 void make_not_modified(AnswerHead& head) {
@@ -79,6 +92,8 @@ void finish_answer_head(Exchange& exchange, AnswerHead& head) {
     }
   }
   head.fields.add({"Via", "1.1 weir", http::Name::via, false});
+  if (exchange.explain) [[unlikely]]
+    add_explanation(exchange, head);
 }
 
 async::Task<void> send_own_answer(Exchange& exchange) {

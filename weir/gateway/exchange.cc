@@ -70,6 +70,8 @@ void Exchange::end() noexcept {
   own_body.clear();
   arena.clear();
   record = Record{};
+  notes.clear();
+  explain = false;
   tracing.clear();
   stages_entered = 0;
   decisions = nullptr;

@@ -23,6 +23,7 @@
 #include "weir/base/ip.h"
 #include "weir/base/strings.h"
 #include "weir/gateway/downstream.h"
+#include "weir/gateway/notes.h"
 #include "weir/gateway/problem.h"
 #include "weir/gateway/worker.h"
 #include "weir/http/message.h"
@@ -246,6 +247,8 @@ class Exchange {
 
   TextArena arena;
   Record record;
+  Notes notes;           // the numbers that led to what was decided
+  bool explain = false;  // the answer is to say why: who asked holds the admin's token
   // Called by the terminal when the upstream's answer is complete or abandoned: stages give their places
   // back. Idempotent; the pipeline calls it at the latest before settling.
   void release_stages() noexcept;

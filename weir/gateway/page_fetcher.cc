@@ -1,5 +1,6 @@
 #include "weir/gateway/page_fetcher.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -144,11 +145,43 @@ async::Task<http::FetchFailure> PageFetcher::fetch(const http::FetchRequest& req
                                                                : std::string_view{};
   call.fields = fields.all();
   call.own_fields = own.all();
+  const TimePoint begin = worker.reactor.now();
   const http::FetchFailure failure = co_await calls.coalescer.fetch(call, response);
   attempts_ += response.attempts;
   if (response.joined) worker.count_joined(*exchange_.plan, plan->index);
   spans.end(failure);
+  if (!response.joined && response.attempts > 0) {
+    const auto& endpoints = plan->options.endpoints;
+    const auto asked = std::find_if(endpoints.begin(), endpoints.end(), [&](const upstream::EndpointOptions& one) {
+      return one.url == response.endpoint;
+    });
+    note_fetch(exchange_, plan->index, static_cast<std::uint32_t>(asked - endpoints.begin()), failure,
+               response.status, begin);
+  }
   co_return failure;
+}
+
+void note_fetch(Exchange& exchange, std::uint32_t upstream, std::uint32_t endpoint, http::FetchFailure failure,
+                int status, TimePoint begin) noexcept {
+  Attempt attempt;
+  attempt.upstream = upstream;
+  attempt.endpoint = endpoint;
+  attempt.status = static_cast<std::uint32_t>(status);
+  const ErrorCode error = http::is_timeout(failure)                   ? ErrorCode::timed_out
+                          : failure == http::FetchFailure::refused    ? ErrorCode::connection_refused
+                          : failure == http::FetchFailure::malformed  ? ErrorCode::malformed
+                          : failure == http::FetchFailure::too_large  ? ErrorCode::too_large
+                          : failure == http::FetchFailure::unresolved ? ErrorCode::name_not_resolved
+                          : failure == http::FetchFailure::overloaded ? ErrorCode::out_of_descriptors
+                                                                      : ErrorCode::connection_reset;
+  attempt.error = static_cast<std::uint8_t>(error);
+  const resilience::FailureOn& judge = exchange.plan->plan->upstreams[upstream].options.failure_on;
+  const resilience::Outcome outcome =
+      failure == http::FetchFailure::none ? judge.classify_status(status) : resilience::Outcome::failure;
+  attempt.outcome = static_cast<std::uint8_t>(outcome);
+  attempt.start = to_ticks(begin - exchange.started);
+  attempt.total = to_ticks(exchange.worker.reactor.now() - begin);
+  exchange.notes.add(attempt);
 }
 
 }  // namespace weir::gateway

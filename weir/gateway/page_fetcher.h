@@ -53,6 +53,11 @@ class PageFetcher final : public http::Fetcher {
   unsigned attempts_ = 0;
 };
 
+// A call that fetch() made, for the decision record of `exchange`: its last attempt, which stands for those that died
+// with an idle connection.
+void note_fetch(Exchange& exchange, std::uint32_t upstream, std::uint32_t endpoint, http::FetchFailure failure,
+                int status, TimePoint begin) noexcept;
+
 }  // namespace weir::gateway
 
 #endif  // WEIR_GATEWAY_PAGE_FETCHER_H_

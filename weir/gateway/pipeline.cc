@@ -47,6 +47,8 @@ async::Task<void> run_pipeline(Exchange& exchange) {
     count(exchange, i, verdict);
     if (verdict == Verdict::proceed) continue;
     exchange.record.stage = stage.name();
+    exchange.notes.add<Note::Kind::decided>(static_cast<std::uint32_t>(verdict),
+                                            static_cast<std::uint32_t>(i));
     exchange.release_stages();
     co_return co_await send_own_answer(exchange);
   }

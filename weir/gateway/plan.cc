@@ -9,6 +9,7 @@
 #include "weir/gateway/stages/cache.h"
 #include "weir/gateway/stages/cors.h"
 #include "weir/gateway/stages/experiment.h"
+#include "weir/gateway/stages/fault.h"
 #include "weir/gateway/stages/idempotency.h"
 #include "weir/gateway/stages/load_shed.h"
 #include "weir/gateway/stages/passport.h"
@@ -74,6 +75,7 @@ class Builder {
       }
       add_route(route);
     }
+    plan_->names = names_of(*plan_);
     return std::shared_ptr<const Plan>(std::move(plan_));
   }
 
@@ -265,6 +267,7 @@ class Builder {
     limit.options = from;
     for (config::KeyPart& part : limit.options.key) claim_unless_member(part);
     if (limit.options.tier_from) claim_unless_member(*limit.options.tier_from);
+    limit.index = static_cast<std::uint16_t>(&from - plan_->config.rate_limits.data());
     ratelimit::Policy policy;
     policy.name = from.name;
     policy.algorithm = algorithm_of(from.algorithm);
@@ -490,6 +493,7 @@ class Builder {
       if (keyed)
         add(route, std::make_unique<IdempotencyLookUpStage>(idempotency_options(route, slot_of_key)));
       if (auto shedder = shedder_of(from)) add_load_shed(route, std::move(shedder));
+      if (from.faults) add(route, fault_stage(from));  // where the upstream's own faults would begin
       if (keyed) {
         add(route,
             std::make_unique<IdempotencyClaimStage>(slot_of_key));  // only accepted requests leave a record
@@ -540,6 +544,13 @@ class Builder {
                          const std::string_view theirs = fixed(other.path);
                          return other.cache && (theirs.starts_with(ours) || ours.starts_with(theirs));
                        });
+  }
+
+  std::unique_ptr<Stage> fault_stage(const config::Route& from) {
+    const metrics::FamilyId family = metrics_.counter_family(
+        "weir_faults_injected_total", "What routes did wrong on purpose.", {"route", "kind"});
+    return std::make_unique<FaultStage>(*from.faults, metrics_.counter(family, {from.name, "delay"}),
+                                        metrics_.counter(family, {from.name, "abort"}));
   }
 
   // How long a call may take; a lease is longer, so that it cannot die under a request that runs.

@@ -62,6 +62,7 @@ struct Plan {
   std::optional<store::RedisOptions> redis;
   std::shared_ptr<Sharing> sharing;  // with redis
   std::vector<Route> routes;
+  std::shared_ptr<const PlanNames> names;  // what decision records refer to
   RouteTable table;
   OwnedNames owned_names;                        // that nobody but weir writes
   std::shared_ptr<const AuthPlan> auth;          // null without a provider

@@ -42,6 +42,7 @@ constexpr std::array<ProblemInfo, kProblems> kTable{{
     {"idempotency-store-unavailable", "What was done before cannot be looked up", 503,
      "proxy_internal_error"},
     {"not-cached", "The request wants a kept answer, and there is none", 504, "http_request_denied"},
+    {"fault-injected", "The route failed on purpose", 503, "http_request_error"},
 }};
 
 }  // namespace

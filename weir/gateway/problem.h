@@ -42,8 +42,9 @@ enum class Problem : std::uint8_t {
   idempotency_mismatch,
   idempotency_store_unavailable,
   not_cached,
+  fault_injected,
 };
-inline constexpr std::size_t kProblems = 28;
+inline constexpr std::size_t kProblems = 29;
 
 struct ProblemInfo {
   std::string_view name;   // "rate-limited"; "-" for none

@@ -44,6 +44,7 @@ constexpr Row kContract[] = {
     {Problem::idempotency_mismatch, "idempotency-mismatch", 422},
     {Problem::idempotency_store_unavailable, "idempotency-store-unavailable", 503},
     {Problem::not_cached, "not-cached", 504},
+    {Problem::fault_injected, "fault-injected", 503},
 };
 
 // Every problem has the contract's name and status, and no two share a name.

@@ -74,6 +74,7 @@ void Worker::adopt(std::shared_ptr<const Plan> plan) {
   if (index == 0) watch_endpoints(*plan, next->alive);
   next->redis = redis_for(*plan);
   adopt_tracing(*plan);
+  records.adopt(plan->names, plan->config.explain);
   next->route_series_.resize(plan->routes.size() + 1);
   next->upstream_series_.resize(plan->upstreams.size());
   next->joined_series_.resize(plan->upstreams.size());

@@ -22,6 +22,7 @@
 #include "weir/base/random.h"
 #include "weir/bff/page.h"
 #include "weir/gateway/access_log_writer.h"
+#include "weir/gateway/decision_record.h"
 #include "weir/io/buffer.h"
 #include "weir/io/reactor.h"
 #include "weir/io/resolver.h"
@@ -131,6 +132,7 @@ class Worker {
   bff::JsonValidator json_validator;
   std::string log_line;  // scratch of the access log
   std::string scratch;   // of whoever renders something just now
+  DecisionRecords records;
 
  private:
   void count_in(WorkerPlan::SeriesList& list, metrics::FamilyId family, std::string_view name,

@@ -192,6 +192,18 @@ class CircuitBreaker {
 
   State state() const noexcept { return state_of(word_.load(std::memory_order_relaxed)); }
   Snapshot snapshot(TimePoint now) const noexcept;
+  // State and run of failures as they stand in the word, without the mutex: for who notes the word at every call and
+  // reads it later.
+  struct Glance {
+    State state;
+    std::uint32_t consecutive_failures;  // 0 but in closed and forced_closed
+  };
+  std::uint64_t word() const noexcept { return word_.load(std::memory_order_relaxed); }
+  static constexpr Glance read(std::uint64_t word) noexcept {
+    const State state = state_of(word);
+    const bool counts = state == State::closed || state == State::forced_closed;
+    return {state, counts ? detail_of(word) : 0};
+  }
   // Answers that came too late to count, by outcome, since construction.
   std::uint64_t late_results(Outcome outcome) const noexcept {
     return late_[static_cast<std::size_t>(outcome)].load(std::memory_order_relaxed);

@@ -8,6 +8,7 @@
 #include "weir/gateway/stages/read_body.h"
 #include "weir/http/uri.h"
 #include "weir/metrics/exposition.h"
+#include "weir/server/explain.h"
 #include "weir/server/server.h"
 
 namespace weir::server {
@@ -18,14 +19,6 @@ struct Reply {
   std::string body;
   std::string_view content_type = "application/json";
 };
-
-// Compares in time that depends on the length alone.
-bool equal_secrets(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned char>(a[i] ^ b[i]);
-  return difference == 0;
-}
 
 // A name that a stranger's DNS could point here: not an address, not localhost.
 bool is_foreign_host(std::string_view authority) {
@@ -46,11 +39,15 @@ bool is_cross_site(const http::RequestHead& request) {
 class AdminTerminal final : public gateway::Terminal {
  public:
   using Handler = std::function<Reply(const gateway::Exchange& request)>;
+  // One that has to ask the workers.
+  using WaitingHandler = std::function<async::Task<Reply>(gateway::Exchange& request)>;
 
   // `guarded`: refuse what a page in somebody's browser could send. The health listener is not: it holds nothing but
   // health and metrics, and is asked by service name.
   AdminTerminal(Handler handler, bool guarded, bool write, std::string token)
       : handler_(std::move(handler)), guarded_(guarded), write_(write), token_(std::move(token)) {}
+  AdminTerminal(WaitingHandler handler, bool guarded)
+      : waiting_handler_(std::move(handler)), guarded_(guarded), write_(false) {}
 
   async::Task<void> serve(gateway::Exchange& exchange) override {
     if (guarded_ && (is_foreign_host(exchange.request.authority) || is_cross_site(exchange.request))) {
@@ -59,7 +56,13 @@ class AdminTerminal final : public gateway::Terminal {
       exchange.add_answer_field("WWW-Authenticate", "Bearer", http::Name::www_authenticate);
       exchange.refuse("access", gateway::Problem::unauthenticated, "this needs the admin token");
     } else {
-      Reply reply = handler_(exchange);
+      Reply reply;
+      if (waiting_handler_) {
+        async::Task<Reply> asked = waiting_handler_(exchange);
+        reply = co_await std::move(asked);
+      } else {
+        reply = handler_(exchange);
+      }
       exchange.own_body = std::move(reply.body);
       exchange.own.status = reply.status;
       exchange.own.body = exchange.own_body;
@@ -75,10 +78,11 @@ class AdminTerminal final : public gateway::Terminal {
     const std::string_view value = exchange.request.fields.value(http::Name::authorization);
     if (token_.empty() || value.size() <= kScheme.size()) return false;
     return base::iequals(value.substr(0, kScheme.size()), kScheme) &&
-           equal_secrets(base::trim(value.substr(kScheme.size())), token_);
+           base::equal_secrets(base::trim(value.substr(kScheme.size())), token_);
   }
 
   Handler handler_;
+  WaitingHandler waiting_handler_;
   bool guarded_;
   bool write_;
   std::string token_;
@@ -115,6 +119,11 @@ class PlanMaker {
     }
     route.terminal =
         std::make_unique<AdminTerminal>(std::move(handler), guarded_, write && !reads, std::move(token));
+  }
+
+  void add_waiting(std::string path, AdminTerminal::WaitingHandler handler) {
+    add("GET", std::move(path), {}, [] { return Reply(); });
+    plan_->routes.back().terminal = std::make_unique<AdminTerminal>(std::move(handler), guarded_);
   }
 
   std::shared_ptr<const gateway::Plan> finish() { return std::move(plan_); }
@@ -178,6 +187,44 @@ Reply resolve(Server& server, const gateway::Exchange& request) {
   return {answered.status, answered.body};
 }
 
+// The piece of `path` between the slashes number `at` and `at` + 1, counted from 0.
+std::string_view piece_of(std::string_view path, std::size_t at) {
+  const std::vector<std::string_view> pieces = base::split(path, '/');
+  return at + 1 < pieces.size() ? pieces[at + 1] : std::string_view{};
+}
+
+// /v1/upstreams/{name}/breaker
+Reply set_breaker(Server& server, const gateway::Exchange& request) {
+  const Server::Answered answered =
+      server.set_breaker(piece_of(request.path, 2), request.body, request.peer_text);
+  return {answered.status, answered.body};
+}
+
+// /v1/upstreams/{name}/endpoints/{i}
+Reply set_endpoint(Server& server, const gateway::Exchange& request) {
+  const Server::Answered answered = server.set_endpoint(piece_of(request.path, 2), piece_of(request.path, 4),
+                                                        request.body, request.peer_text);
+  return {answered.status, answered.body};
+}
+
+// /explain/{request-id}
+async::Task<Reply> explain_request(Server& server, gateway::Exchange& request) {
+  constexpr std::string_view kBefore = "/explain/";
+  const std::string id(request.path.substr(std::min(kBefore.size(), request.path.size())));
+  std::string found = co_await find_record(server, request, id);
+  Reply reply;
+  if (found.empty()) {
+    reply.status = 404;
+    reply.body = json_text("error", "no decision record of " + id +
+                                        ": no such request, or so many came behind it that it is forgotten "
+                                        "(explain.recent and explain.kept say how many are kept)");
+  } else {
+    reply.body = std::move(found);
+    reply.body.push_back('\n');
+  }
+  co_return reply;
+}
+
 }  // namespace
 
 std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::string& token, bool full) {
@@ -187,6 +234,8 @@ std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::
   maker.add("GET", "/metrics", token,
             [&server] { return Reply{200, server.metrics_text(), metrics::kTextContentType}; });
   if (full) {
+    maker.add_waiting("/explain/{id}",
+                      [&server](gateway::Exchange& request) { return explain_request(server, request); });
     maker.add("GET", "/v1/config", token, [&server] { return Reply{200, server.config_json()}; });
     maker.add("GET", "/v1/upstreams", token, [&server] { return Reply{200, server.upstreams_json()}; });
     maker.add("GET", "/v1/rate-limits", token, [&server] { return Reply{200, server.rate_limits_json()}; });
@@ -202,6 +251,11 @@ std::shared_ptr<const gateway::Plan> make_admin_plan(Server& server, const std::
         [&server](const gateway::Exchange& request) { return explain(server, request); }, true);
     maker.add_with_body("POST", "/v1/revocations", token,
                         [&server](const gateway::Exchange& request) { return revoke(server, request); });
+    maker.add_with_body("PUT", "/v1/upstreams/{name}/breaker", token,
+                        [&server](const gateway::Exchange& request) { return set_breaker(server, request); });
+    maker.add_with_body(
+        "PUT", "/v1/upstreams/{name}/endpoints/{i}", token,
+        [&server](const gateway::Exchange& request) { return set_endpoint(server, request); });
     maker.add("POST", "/v1/reload", token, [&server] { return reload(server); });
   }
   return maker.finish();

@@ -16,6 +16,7 @@
 #include "weir/server/bff_cli.h"
 #include "weir/server/diff_cli.h"
 #include "weir/server/experiment_cli.h"
+#include "weir/server/explain_cli.h"
 #include "weir/server/fmt_cli.h"
 #include "weir/server/log.h"
 #include "weir/server/ratelimit_cli.h"
@@ -218,6 +219,7 @@ int run_command(int argc, const char* const* argv, const gateway::PlanOptions& o
   diff_cmd->callback([&] { code = diff(file, file_after, output == "json"); });
 
   add_fmt_command(app, code);
+  add_explain_command(app, code);
 
   ProxyArguments arguments;
   CLI::App* proxy_cmd = app.add_subcommand("proxy", "Put a gateway in front of one service, without a file");

@@ -170,6 +170,7 @@ async::Task<void> Http1Connection::serve_request() {
     refuse_fault(body_fault_.what.empty() ? active_->parser.fault() : body_fault_);
   else
     routed = route_request();
+  if (!routed) gateway::find_explain(active_->exchange);  // no stage will look
   if (routed)
     co_await gateway::run_pipeline(active_->exchange);
   else
@@ -419,6 +420,7 @@ void Http1Connection::end_exchange() {
     const int status = exchange.record.client_gone ? 499 : exchange.record.status;
     worker.count_request(*exchange.plan, exchange.route, exchange.request.method, status, took);
     write_log(took);
+    worker.records.keep(exchange, took);
   }
   if (body_state_ != BodyState::done) keep_alive_ = false;
   active_->body.finish();

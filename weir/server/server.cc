@@ -1,6 +1,7 @@
 #include "weir/server/server.h"
 
 #include <algorithm>
+#include <array>
 #include <future>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "weir/metrics/exposition.h"
 #include "weir/server/admin.h"
 #include "weir/server/cgroup.h"
+#include "weir/server/upstream_writes.h"
 
 namespace weir::server {
 namespace {
@@ -385,6 +387,11 @@ void Server::wait() {
   all_ended_.store(true);
 }
 
+void Server::post_to_workers(const std::function<void(gateway::Worker&)>& what) {
+  for (const auto& worker : workers_)
+    worker->reactor->post([unit = &worker->units.front(), what] { what(*unit->worker); });
+}
+
 std::string Server::not_ready() const {
   if (draining()) return "draining";
   for (const auto& worker : workers_)
@@ -423,6 +430,20 @@ void Server::read_connections(metrics::Sink& sink) const {
     sink.add({upstream.options.name, "idle"}, idle);
     sink.add({upstream.options.name, "active"}, open - idle);
   }
+}
+
+Server::Answered Server::log_write(WriteAnswer answer, std::string_view who) {
+  if (!answer.done.empty()) log_.info("admin (" + std::string(who) + "): " + answer.done);
+  return {answer.status, std::move(answer.body)};
+}
+
+Server::Answered Server::set_breaker(std::string_view upstream, std::string_view json, std::string_view who) {
+  return log_write(write_breaker(*plan(), upstream, json, clock_.now()), who);
+}
+
+Server::Answered Server::set_endpoint(std::string_view upstream, std::string_view endpoint,
+                                      std::string_view json, std::string_view who) {
+  return log_write(write_endpoint(*plan(), upstream, endpoint, json), who);
 }
 
 Server::Answered Server::revoke(std::string_view json) {
@@ -680,6 +701,24 @@ void Server::declare_metrics() {
   collect(
       registry.gauge_family("weir_upstream_connections", "Connections to upstreams.", {"upstream", "state"}),
       std::function<void(Sink&)>([this](Sink& sink) { read_connections(sink); }));
+  collect(
+      registry.gauge_family("weir_upstream_endpoints",
+                            "Endpoints by what is known of them: usable, failing their checks, or drained.",
+                            {"upstream", "state"}),
+      std::function<void(Sink&)>([this](Sink& sink) {
+        const std::shared_ptr<const gateway::Plan> now = plan();
+        for (const gateway::UpstreamPlan& upstream : now->upstreams) {
+          std::array<double, 3> counts{};
+          for (const upstream::EndpointOptions& endpoint : upstream.options.endpoints) {
+            const upstream::EndpointState& state = upstream.shared->endpoint(endpoint.url);
+            const bool drained = state.drained.load(std::memory_order_relaxed);
+            ++counts[drained ? 2 : state.failing.load(std::memory_order_relaxed) ? 1 : 0];
+          }
+          sink.add({upstream.options.name, "usable"}, counts[0]);
+          sink.add({upstream.options.name, "failing"}, counts[1]);
+          sink.add({upstream.options.name, "drained"}, counts[2]);
+        }
+      }));
   collect(registry.counter_family("weir_config_reloads_total", "Reloads of the configuration.", {"result"}),
           std::function<void(Sink&)>([this](Sink& sink) {
             const std::lock_guard lock(mutex_);
@@ -761,6 +800,11 @@ std::string Server::upstreams_json() const {
       out.append(out.back() == '[' ? "{" : ",{");
       append_json_field(out, "url", endpoint.url);
       append_json_number(out, "weight", endpoint.weight);
+      const upstream::EndpointState& state = upstream.shared->endpoint(endpoint.url);
+      const bool drained = state.drained.load(std::memory_order_relaxed);
+      const bool failing = state.failing.load(std::memory_order_relaxed);
+      out.append(",\"drained\":").append(drained ? "true" : "false");
+      out.append(",\"failing\":").append(failing ? "true" : "false");
       append_json_number(out, "connections", open);
       append_json_number(out, "idle", idle);
       out.push_back('}');

@@ -82,6 +82,10 @@ class Server {
   Answered set_rate_limit(std::string_view name, std::string_view json);
   // Takes overrides back when their time is over; ends when none has an end. One at a time; on the admin's thread.
   async::Task<void> watch_overrides(io::Reactor& reactor);
+  // See upstream_writes.h; `who` is named in the log.
+  Answered set_breaker(std::string_view upstream, std::string_view json, std::string_view who);
+  Answered set_endpoint(std::string_view upstream, std::string_view endpoint, std::string_view json,
+                        std::string_view who);
   // Stops accepting, lets exchanges end, then stops the workers. A second call cuts everything off at once.
   void drain();
   // Until drained.
@@ -90,6 +94,9 @@ class Server {
   bool ended() const noexcept { return all_ended_.load(); }
 
   bool draining() const noexcept { return draining_.load(); }
+  std::size_t workers() const noexcept { return workers_.size(); }
+  // Each worker in turn, on its own thread; returns at once.
+  void post_to_workers(const std::function<void(gateway::Worker&)>& what);
   // Nothing, or why the server should get no new traffic.
   std::string not_ready() const;
   std::string metrics_text();
@@ -108,6 +115,8 @@ class Server {
 
  private:
   struct Thread;
+
+  Answered log_write(struct WriteAnswer answer, std::string_view who);
 
   Result<void> bind(const config::Config& config);
   Result<void> add_listener(Thread& thread, const config::HostPort& at, bool reuse_port);

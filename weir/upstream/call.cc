@@ -12,7 +12,7 @@ void Call::start(std::unique_ptr<Connection> connection, http::Method method, ht
   reused_ = connected_ = connection_->reused();
   method_ = method;
   timeouts_ = timeouts;
-  progress_ = now;
+  progress_ = connected_at_ = now;
   encoder_.start(kind, length, std::move(head));
   parser_.reset(method);
 }
@@ -24,7 +24,7 @@ bool Call::check_connected(TimePoint now) noexcept {
   if (result.status == io::IoStatus::error) fail(CallFailure::connect_failed, result.error);
   if (result.status != io::IoStatus::ok) return false;
   connected_ = true;
-  progress_ = now;
+  progress_ = connected_at_ = now;
   return true;
 }
 

@@ -76,6 +76,8 @@ class Call {
   void head_copied() noexcept { body_.drop_head(); }
 
   bool connected() const noexcept { return connected_; }
+  // Since when; of a reused connection, since start().
+  TimePoint connected_at() const noexcept { return connected_at_; }
   bool request_sent() const noexcept { return encoder_.finished(); }
   bool head_ready() const noexcept { return head_ready_; }
   const http::ResponseHead& head() const noexcept { return head_; }
@@ -122,6 +124,7 @@ class Call {
   Timeouts timeouts_;
   http::Method method_ = http::Method::get;
   TimePoint progress_{};
+  TimePoint connected_at_{};
   CallFailure failure_ = CallFailure::none;
   ErrorCode error_ = ErrorCode::io_error;
   std::string_view detail_;

@@ -56,6 +56,7 @@ class Fetch {
       return false;
     }
     order_.endpoint = &endpoint_->options;
+    order_.endpoint_index = endpoint_->index;
     ++order_.attempts;
     started_ = loop_.now();
     if (const auto& retries = target_.options().retries; retries && retries->per_try)

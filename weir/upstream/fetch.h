@@ -51,6 +51,7 @@ struct FetchOrder {
   // Filled in on the way, for spans and metrics.
   unsigned attempts = 0;
   const EndpointOptions* endpoint = nullptr;  // of the last attempt
+  std::uint32_t endpoint_index = 0;           // likewise
 };
 
 async::Task<http::FetchFailure> fetch(WorkerUpstream& target, FetchOrder& order,

@@ -116,6 +116,7 @@ WorkerUpstream::WorkerUpstream(UpstreamOptions options, std::shared_ptr<SharedUp
   for (std::size_t i = 0; i < pools.size(); ++i) {
     Endpoint endpoint;
     endpoint.options = options_.endpoints[i];
+    endpoint.index = static_cast<std::uint32_t>(i);
     endpoint.pool = pools[i];
     endpoint.state = &shared_->endpoint(options_.endpoints[i].url);
     endpoint.ejects = options_.ejection && pools.size() > 1;

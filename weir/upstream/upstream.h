@@ -186,6 +186,7 @@ class WorkerUpstream {
  public:
   struct Endpoint {
     EndpointOptions options;
+    std::uint32_t index = 0;  // in the upstream's list
     EndpointState* state = nullptr;
     EndpointPool* pool = nullptr;  // the worker's; shared by every upstream that names the same host and port
     std::uint32_t in_flight = 0;   // of this worker

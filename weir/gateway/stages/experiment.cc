@@ -18,6 +18,7 @@ using experiment::Decision;
 using experiment::Value;
 
 constexpr std::string_view kBetween = ", ";  // of members
+constexpr std::size_t kNotedMax = 8;
 constexpr std::size_t kFieldMax = 8 * 1024;  // of X-Experiments or X-Flags; members beyond it are left out
 
 // RFC 6265 4.2.1: "a=1; b=2". The first of that name.
@@ -396,6 +397,14 @@ Verdict ExperimentStage::admit(Exchange& exchange) {
   if (binding.experiments > 0) {
     // Kept: it may lie in the binding, which the next request of this worker writes.
     held.unit = exchange.arena.keep(snapshot.unit_of(binding.ids.front(), *binding.context, digits));
+  }
+  // Of a route with more of them than the notes hold, the first are told.
+  for (std::size_t i = 0; i < std::min<std::size_t>(held.experiments.size(), kNotedMax); ++i) {
+    const Decision& decision = held.experiments[i];
+    exchange.notes
+        .add<Note::Kind::experiment>(static_cast<std::uint32_t>(decision.reason),
+                                     static_cast<std::uint32_t>(i))
+        .set_text(decision.variant);
   }
   tell_upstream(exchange, binding, held);
   apply(exchange, held);

@@ -71,6 +71,13 @@ Verdict tell(Exchange& exchange, std::string_view stage, Outcome& outcome) {
   return Verdict::refuse;
 }
 
+template <Note::Kind kKind>
+void note_outcome(Exchange& exchange, const Outcome& outcome) noexcept {
+  constexpr std::uint8_t kStoreFailed = 0xff;
+  const auto code = outcome.failed ? kStoreFailed : static_cast<std::uint8_t>(outcome.decision.kind);
+  exchange.notes.add<kKind>(code, 0).n[0] = static_cast<std::uint32_t>(outcome.decision.attempt);
+}
+
 std::string hex(std::string_view bytes) {
   constexpr std::string_view kHex = "0123456789abcdef";
   std::string out;
@@ -193,7 +200,10 @@ async::Task<Verdict> IdempotencyLookUpStage::admit_async(Exchange& exchange) {
     const TimePoint now = exchange.worker.reactor.now();
     const bool waits = !outcome.failed && outcome.decision.kind == Kind::in_flight && !until.expired(now) &&
                        !exchange.downstream->gone();
-    if (!waits) co_return tell(exchange, name(), outcome);
+    if (!waits) {
+      note_outcome<Note::Kind::lookup>(exchange, outcome);
+      co_return tell(exchange, name(), outcome);
+    }
     const io::Wake wake = co_await exchange.waiter->wait(until.shrunk_to(now + kLookAgain));
     if (wake == io::Wake::cancelled) co_return tell(exchange, name(), outcome);
   }
@@ -211,6 +221,7 @@ async::Task<Verdict> IdempotencyClaimStage::admit_async(Exchange& exchange) {
   keyed.ticket.attempt = 1;
   keyed.claimed = true;
   Outcome outcome = co_await ask_store(exchange, *keyed.store(), std::move(claim));
+  note_outcome<Note::Kind::claim>(exchange, outcome);
   keyed.claimed = !outcome.failed && outcome.decision.kind == Kind::run;
   if (keyed.claimed) keyed.ticket.attempt = outcome.decision.attempt;
   co_return tell(exchange, name(), outcome);

@@ -42,6 +42,9 @@ resilience::Priority TieredLoadShedStage::priority_of(Exchange& exchange) const 
 
 Verdict LoadShedStage::admit_as(Exchange& exchange, resilience::Priority priority) {
   std::optional<resilience::LoadShedder::Permit> permit = shedder_->try_acquire(priority);
+  Note& note = exchange.notes.set<Note::Kind::shed>(permit.has_value(), 0);
+  note.n[0] = shedder_->in_flight();
+  note.n[1] = shedder_->limit();
   if (permit) {
     exchange.keep(permit_, std::move(*permit));
     return Verdict::proceed;

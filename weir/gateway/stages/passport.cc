@@ -127,6 +127,7 @@ Verdict PassportStage::check_token(Exchange& exchange, std::string_view token, b
 
 Verdict PassportStage::reject(Exchange& exchange, Reject why) {
   exchange.record.why = to_string(why);
+  exchange.notes.add<Note::Kind::auth>(static_cast<std::uint32_t>(AuthCode::rejected), 0).set_text({});
   if (why == Reject::no_keys) {
     exchange.set_retry_after(kKeysRetry);
     return refuse(exchange, Problem::keys_unavailable, {}, {});
@@ -136,6 +137,8 @@ Verdict PassportStage::reject(Exchange& exchange, Reject why) {
 }
 
 Verdict PassportStage::accept(Exchange& exchange, std::shared_ptr<const passport::Identity> identity) {
+  const AuthCode code = identity->anonymous ? AuthCode::anonymous : AuthCode::accepted;
+  exchange.notes.add<Note::Kind::auth>(static_cast<std::uint32_t>(code), 0).set_text(identity->provider);
   if (!identity->anonymous) {
     if (!rules_.providers.empty() && !contains(rules_.providers, identity->provider))
       return refuse(exchange, Problem::token_invalid, kInvalidToken,

@@ -67,12 +67,20 @@ Verdict RateLimitStage::admit(Exchange& exchange) {
   return limits_.size() == 1 ? decide<1>(exchange) : decide<ratelimit::kChargesMax>(exchange);
 }
 
+// 0: none of them.
+std::uint32_t RateLimitStage::tier_of(const Limit& limit, const Bucket* bucket) noexcept {
+  for (std::size_t i = 0; i < limit.tiers.size(); ++i)
+    if (&limit.tiers[i].second == bucket) return static_cast<std::uint32_t>(i) + 1;
+  return 0;
+}
+
 template <std::size_t kMost>
 Verdict RateLimitStage::decide(Exchange& exchange) {
   std::array<ratelimit::Charge, kMost> charges;
   std::array<ratelimit::LimitReport, kMost> reports;
   std::array<ratelimit::Decision, kMost> decisions;
   std::array<const Limit*, kMost> sources;
+  std::array<const Bucket*, kMost> buckets;
   std::size_t count = 0;
   for (const Limit& limit : limits_) {
     std::string_view key;
@@ -83,12 +91,16 @@ Verdict RateLimitStage::decide(Exchange& exchange) {
     charges[count].key = key;
     reports[count].policy = &bucket.policy;
     sources[count] = &limit;
+    buckets[count] = &bucket;
     ++count;
   }
   if (count == 0) return Verdict::proceed;
   const bool admitted = ratelimit::allow_all(exchange.now, {charges.data(), count}, {decisions.data(), count},
                                              ratelimit::Want::headers);
-  for (std::size_t i = 0; i < count; ++i) reports[i].decision = decisions[i];
+  for (std::size_t i = 0; i < count; ++i) {
+    reports[i].decision = decisions[i];
+    note(exchange, *sources[i], buckets[i], decisions[i]);
+  }
   describe(exchange, {reports.data(), count});
   if (!admitted) {
     exchange.refuse(name(), Problem::rate_limited);
@@ -98,7 +110,7 @@ Verdict RateLimitStage::decide(Exchange& exchange) {
     std::array<Item, kMost> items;
     for (std::size_t i = 0; i < count; ++i) {
       items[i].limit = sources[i];
-      items[i].bucket = &bucket_of(exchange, *sources[i]);
+      items[i].bucket = buckets[i];
       items[i].key = charges[i].key;
       items[i].charged_at = decisions[i].charged_at;
     }

@@ -38,6 +38,7 @@ class RateLimitStage final : public Stage {
   };
   struct Limit : Bucket {
     config::RateLimit options;
+    std::uint16_t index = 0;  // in the configuration
     std::vector<std::pair<std::string, Bucket>> tiers;
   };
   // One unit of one limit that this exchange holds.
@@ -89,6 +90,9 @@ class RateLimitStage final : public Stage {
   bool find_key(Exchange& exchange, const Limit& limit, std::string_view* key);
   Verdict refuse(Exchange& exchange) noexcept;
   void describe(Exchange& exchange, std::span<const ratelimit::LimitReport> reports) const;
+  static void note(Exchange& exchange, const Limit& limit, const Bucket* bucket,
+                   const ratelimit::Decision& decision) noexcept;
+  static std::uint32_t tier_of(const Limit& limit, const Bucket* bucket) noexcept;
   void keep(Exchange& exchange, std::span<const Item> items);
   void give_back(Exchange& exchange, const Item& item) noexcept;
   void give_back_shared(Exchange& exchange, const Item& item) noexcept;
@@ -105,6 +109,15 @@ class RateLimitStage final : public Stage {
   std::string item_;          // `"per_client";r=`
   std::uint32_t item_limit_ = 0;
 };
+
+inline void RateLimitStage::note(Exchange& exchange, const Limit& limit, const Bucket* bucket,
+                                 const ratelimit::Decision& decision) noexcept {
+  Note& note = exchange.notes.add<Note::Kind::limit>(decision.allowed, limit.index);
+  note.n[0] = decision.limit;
+  note.n[1] = decision.remaining;
+  note.n[2] = limit.tiers.empty() ? 0 : tier_of(limit, bucket);
+  note.set_wide(3, static_cast<std::uint64_t>(decision.retry_after.count()));
+}
 
 class SharedRateLimitStage final : public AsyncStage {
  public:

@@ -75,18 +75,32 @@ std::string_view forwarded_element(Exchange& exchange, std::string_view host, st
                                 named ? ";host=\"" : "", host, named ? "\"" : "", ";proto=", proto});
 }
 
+// Cold: nobody sends such fields but who wants to know, or to pretend.
+[[gnu::noinline, gnu::cold]] bool drop_owned(Exchange& exchange, const http::Field& field) noexcept {
+  if (!base::iequals(field.name, kExplainHeader)) return true;
+  const auto& admin = exchange.plan->plan->config.admin;
+  if (admin && !admin->token.empty() && base::equal_secrets(field.value, admin->token))
+    exchange.explain = true;
+  return true;
+}
+
 }  // namespace
 
+void find_explain(Exchange& exchange) noexcept {
+  for (const http::Field& field : exchange.request.fields) static_cast<void>(drop_owned(exchange, field));
+}
+
 OwnedNames::OwnedNames(std::span<const std::string> configured)
-    : folded_{"x-passport", "x-proxy-state", "x-experiments", "x-flags"} {
+    : folded_{"x-passport", "x-proxy-state", "x-experiments", "x-flags", "x-weir-explain"} {
   for (const std::string& name : configured) {
     std::string text;
     for (const char c : name) text += folded(c);
     if (std::find(folded_.begin(), folded_.end(), text) == folded_.end()) folded_.push_back(std::move(text));
   }
+  for (const std::string& name : folded_) sizes_ |= std::uint64_t{1} << (name.size() & 63);
 }
 
-bool OwnedNames::owns(std::string_view name) const noexcept {
+bool OwnedNames::is_one_of_them(std::string_view name) const noexcept {
   return std::any_of(folded_.begin(), folded_.end(),
                      [&](const std::string& owned) { return folds_to(name, owned); });
 }
@@ -127,7 +141,7 @@ Verdict SanitizeStage::admit(Exchange& exchange) {
     if (const http::Field* field = fields.find(kOverrideHeader)) exchange.override_text = field->value;
   fields.remove_if([&](const http::Field& field) {
     if (is_foreign_spelling(field)) return true;
-    if (field.id == http::Name::other && owned_.owns(field.name)) return true;
+    if (field.id == http::Name::other && owned_.owns(field.name)) return drop_owned(exchange, field);
     if (!is_forwarding(field.id)) return false;
     const bool passes_through = field.id == http::Name::x_forwarded_port ||
                                 field.id == http::Name::x_forwarded_prefix ||

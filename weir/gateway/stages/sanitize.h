@@ -21,12 +21,17 @@ namespace weir::gateway {
 // is neither letter nor digit. Immutable.
 class OwnedNames {
  public:
-  // X-Passport, X-Proxy-State, X-Experiments, X-Flags, and these.
+  // X-Passport, X-Proxy-State, X-Experiments, X-Flags, X-Weir-Explain, and these.
   explicit OwnedNames(std::span<const std::string> configured = {});
-  bool owns(std::string_view name) const noexcept;
+  bool owns(std::string_view name) const noexcept {
+    return (sizes_ >> (name.size() & 63) & 1) != 0 && is_one_of_them(name);
+  }
 
  private:
+  bool is_one_of_them(std::string_view name) const noexcept;
+
   std::vector<std::string> folded_;
+  std::uint64_t sizes_ = 0;  // a bit for each length that occurs, modulo 64: most names have none of them
 };
 
 class SanitizeStage final : public Stage {
@@ -46,6 +51,12 @@ class SanitizeStage final : public Stage {
 
 // Sets exchange.peer_trusted and exchange.client from the peer, X-Forwarded-For and trusted_proxies.
 void find_client(Exchange& exchange);
+
+// Who sends the admin's token in this field is told why (field Weir-Explain of the answer). A wrong token changes
+// nothing, and the field goes no further in any spelling.
+inline constexpr std::string_view kExplainHeader = "X-Weir-Explain";
+// Sets exchange.explain; for a request that no stage sees.
+void find_explain(Exchange& exchange) noexcept;
 
 }  // namespace weir::gateway
 

@@ -64,6 +64,7 @@ async::Task<Verdict> RateLimitStage::admit_shared(Exchange& exchange) {
     if (all.silent[i]) continue;
     reports[told].policy = &all.items[i].bucket->policy;
     reports[told++].decision = all.decisions[i];
+    note(exchange, *all.items[i].limit, all.items[i].bucket, all.decisions[i]);
   }
   if (told > 0) describe(exchange, {reports.data(), told});
   if (!admitted) {

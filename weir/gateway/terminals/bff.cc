@@ -30,6 +30,18 @@ async::Task<void> make(const bff::Plan& plan, const bff::Inputs& inputs, Deadlin
   waiter.notify();
 }
 
+// Of a page with more sections than the notes hold, the first are told.
+void note_sections(Exchange& exchange, const bff::Page& page) {
+  for (std::size_t i = 0; i < page.sections.size(); ++i) {
+    const bff::Section& section = page.sections[i];
+    Note& note = exchange.notes.add<Note::Kind::section>(static_cast<std::uint32_t>(section.state),
+                                                         static_cast<std::uint32_t>(i));
+    note.n[0] = static_cast<std::uint32_t>(section.status);
+    note.n[1] = static_cast<std::uint32_t>(micros_of_ticks(to_ticks(section.took)));
+    note.n[2] = static_cast<std::uint32_t>(section.fetch);
+  }
+}
+
 }  // namespace
 
 async::Task<void> BffTerminal::serve(Exchange& exchange) {
@@ -53,6 +65,7 @@ async::Task<void> BffTerminal::serve(Exchange& exchange) {
     }
   }
   exchange.record.attempts = fetcher.attempts();
+  note_sections(exchange, page);
   exchange.release_stages();
   if (left) {
     exchange.record.client_gone = true;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "weir/gateway/answer.h"
+#include "weir/gateway/page_fetcher.h"
 #include "weir/gateway/to_upstream.h"
 #include "weir/upstream/fetch.h"
 
@@ -101,6 +102,8 @@ async::Task<http::FetchFailure> KeyedTerminal::call_upstream(Exchange& exchange,
                                exchange.worker.reactor, exchange.worker.random);
   exchange.worker.return_call(std::move(call));
   exchange.record.attempts += order.attempts;
+  if (order.attempts > 0)
+    note_fetch(exchange, plan.index, order.endpoint_index, failure, response.status, begin);
   exchange.record.upstream_time = exchange.worker.reactor.now() - begin;
   exchange.worker.count_call(*exchange.plan, upstream_of(exchange), exchange.request.method, response.status,
                              exchange.record.upstream_time);

@@ -53,10 +53,44 @@ Relay::~Relay() {
   if (call_ != nullptr) exchange_.worker.return_call(std::move(call_));
 }
 
+inline void Relay::note_breaker() {
+  const resilience::CircuitBreaker& breaker = target_.shared().breaker();
+  std::uint32_t bits = 0;
+  if (ticket_) bits |= kBreakerAdmitted;
+  if (ticket_ && ticket_->is_probe()) bits |= kBreakerProbe;
+  Note& note = exchange_.notes.add<Note::Kind::breaker>(bits, plan_.index);
+  note.set_wide(0, breaker.word());
+  if (ticket_) return;
+  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(breaker.retry_after(now())).count();
+  note.n[2] = static_cast<std::uint32_t>(std::min<std::int64_t>(wait, UINT32_MAX));
+}
+
 bool Relay::enter_breaker() {
   if (!target_.options().breaker) return true;
   ticket_ = target_.shared().breaker().try_enter(now());
+  note_breaker();
   return ticket_.has_value();
+}
+
+// One attempt, for the decision record. `running`: its end will be noted later. Written straight into its place: an
+// Attempt on the way would cost as much again.
+inline void Relay::note_attempt(resilience::Outcome outcome, int status, bool running) {
+  if (!attempt_open_) return;
+  attempt_open_ = running;
+  const upstream::Call& call = *call_;
+  std::uint32_t bits = 0;
+  if (call.reused()) bits |= Attempt::kReused;
+  if (running) bits |= Attempt::kRunning;
+  if (asked_at_ != TimePoint{} && call_started_ > asked_at_) bits |= Attempt::kHedge;
+  Note& note = exchange_.notes.add<Note::Kind::attempt>(bits, plan_.index);
+  note.n[0] = endpoint_->index << 16 | static_cast<std::uint32_t>(status);
+  note.n[1] = static_cast<std::uint32_t>(outcome) << 8;
+  if (status == 0) note.n[1] |= static_cast<std::uint32_t>(attempt_error(outcome));
+  const TimePoint from = call_started_;
+  note.n[2] = to_ticks(from - exchange_.started);
+  note.n[3] = call.reused() ? 0 : call.connected() ? to_ticks(call.connected_at() - from) : Attempt::kNever;
+  note.n[4] = head_at_ != TimePoint{} ? to_ticks(head_at_ - from) : Attempt::kNever;
+  note.n[5] = to_ticks(exchange_.record.upstream_time);
 }
 
 void Relay::refuse_open() {
@@ -112,6 +146,8 @@ bool Relay::start() {
     begin_call(exchange_);
   }
   span_open_ = exchange_.tracing.recording;
+  attempt_open_ = true;
+  start_error_ = ErrorCode::timed_out;
   call_started_ = now();
   head_at_ = {};
   if (target_.hedge() != nullptr && second_ == nullptr) plan_hedge();
@@ -123,6 +159,7 @@ bool Relay::start() {
     if (!made) {
       const bool ours =
           made.error().code == ErrorCode::out_of_descriptors || made.error().code == ErrorCode::out_of_memory;
+      start_error_ = made.error().code;
       upstream_failed(ours ? Problem::overloaded : Problem::upstream_unreachable,
                       to_string(made.error().code),
                       target_.options().failure_on.classify_error(made.error()));
@@ -243,6 +280,8 @@ bool Relay::pull_answer() {
     const bool next_address =
         failure == upstream::CallFailure::connect_failed && address_tries_ < endpoint_->pool->addresses();
     if (retry_ || next_address) {
+      exchange_.record.upstream_time = now() - call_started_;
+      note_attempt(resilience::Outcome::neutral, 0, false);
       fresh_only_ = retry_ = done_ = upstream_done_ = true;
       return true;
     }
@@ -307,7 +346,14 @@ void Relay::start_answer() {
     answer.content_length = call_->body().payload().size();
   }
   if (exchange_.tee != nullptr) discards_ = exchange_.tee->head(answer, head.body);
-  finish_answer_head(exchange_, answer);
+  if (exchange_.explain) [[unlikely]] {
+    exchange_.record.upstream_time = now() - call_started_;
+    note_attempt(resilience::Outcome::success, head.status, true);
+    finish_answer_head(exchange_, answer);
+    exchange_.notes.drop_attempt();
+  } else {
+    finish_answer_head(exchange_, answer);
+  }
   exchange_.record.status = answer.status;
   exchange_.downstream->start_answer(answer);
   call_->head_copied();
@@ -536,6 +582,7 @@ bool Relay::step_second() {
     end_attempt(outcome);
     swap_calls();
     span_open_ = exchange_.tracing.recording;
+    attempt_open_ = true;
     drop_second(upstream::HedgeEnd::failed);
     return true;
   }
@@ -554,6 +601,7 @@ bool Relay::go_on_with_second(resilience::Outcome outcome) {
   drop_second(upstream::HedgeEnd::won);
   upstream_done_ = done_ = retry_ = false;
   span_open_ = exchange_.tracing.recording;
+  attempt_open_ = true;
   return true;
 }
 
@@ -566,6 +614,14 @@ void Relay::drop_second(upstream::HedgeEnd end) {
     span.endpoint = &second_->endpoint->options;
     span.error = "cancelled";
     exchange_.tracing.calls.push_back(span);
+  }
+  if (second_->call != nullptr && second_->call->active()) {
+    swap_calls();
+    const bool open = std::exchange(attempt_open_, true);
+    exchange_.record.upstream_time = now() - call_started_;
+    note_attempt(resilience::Outcome::cancelled, 0, false);
+    attempt_open_ = open;
+    swap_calls();
   }
   if (second_->counted) --second_->endpoint->in_flight;
   if (second_->call != nullptr) exchange_.worker.return_call(std::move(second_->call));
@@ -639,6 +695,11 @@ CallSpan Relay::span_of_call() const {
   return span;
 }
 
+ErrorCode Relay::attempt_error(resilience::Outcome outcome) const noexcept {
+  if (call_->failure() != upstream::CallFailure::none) return call_->error();
+  return outcome == resilience::Outcome::cancelled ? ErrorCode::cancelled : start_error_;
+}
+
 // One attempt is over: its ticket and its connection go back.
 void Relay::end_attempt(resilience::Outcome outcome) {
   if (call_ != nullptr) exchange_.record.upstream_time = now() - call_started_;
@@ -664,6 +725,7 @@ void Relay::end_attempt(resilience::Outcome outcome) {
     ticket_.reset();
   }
   note_span(status);
+  note_attempt(outcome, status, false);
   if (call_ != nullptr) call_->release();
   if (counted_) --endpoint_->in_flight, counted_ = false;
   exchange_.worker.count_call(*exchange_.plan, plan_.index, exchange_.request.method, status,

@@ -107,6 +107,9 @@ class Relay {
   std::uint64_t hash_of_key();
   void note_span(int status);
   CallSpan span_of_call() const;
+  void note_breaker();
+  ErrorCode attempt_error(resilience::Outcome outcome) const noexcept;
+  void note_attempt(resilience::Outcome outcome, int status, bool running);
   TimePoint now() const noexcept { return exchange_.worker.reactor.now(); }
 
   Exchange& exchange_;
@@ -119,6 +122,8 @@ class Relay {
   std::unique_ptr<upstream::Call> call_;
   TimePoint call_started_{};
   TimePoint head_at_{};  // of the answer; zero before
+  ErrorCode start_error_ =
+      ErrorCode::timed_out;  // why no call could be started, else what a limit of ours means
   Deadline try_deadline_;
   TimePoint retry_at_{};
   static constexpr std::size_t kTriedMax = 12;  // the first, at most ten more, and a second call beside one
@@ -141,6 +146,7 @@ class Relay {
   std::size_t teed_ = 0;    // of the payload that waits, what the tee has seen
   bool discards_ = false;   // the body is for the tee alone: the client has it
   bool span_open_ = false;  // an attempt has begun that the trace does not know yet
+  bool attempt_open_ = false;  // an attempt has begun that the notes do not know yet
 };
 
 }  // namespace weir::gateway
