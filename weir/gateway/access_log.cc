@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "weir/base/put.h"
 #include "weir/gateway/plan.h"
 
 #if defined(__SSE2__)
@@ -55,20 +56,7 @@ class Line {
     at_ = buffer_.data();
   }
 
-  // Most pieces are shorter than sixteen bytes and the buffer has room behind them: two stores instead of a call.
-  void raw(std::string_view text) {
-    if (text.size() <= 16 && text.size() >= 8) {
-      std::uint64_t head;
-      std::uint64_t tail;
-      std::memcpy(&head, text.data(), 8);
-      std::memcpy(&tail, text.data() + text.size() - 8, 8);
-      std::memcpy(at_, &head, 8);
-      std::memcpy(at_ + text.size() - 8, &tail, 8);
-    } else if (!text.empty()) {  // an absent text is a null view, which memcpy must not see
-      std::memcpy(at_, text.data(), text.size());
-    }
-    at_ += text.size();
-  }
+  void raw(std::string_view text) { at_ = base::put(at_, text); }
   // `name` with its punctuation: R"(,"path":")".
   void text(std::string_view name, std::string_view text) {
     raw(name);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "weir/base/put.h"
 #include "weir/gateway/plan.h"
 
 namespace weir::gateway {
@@ -27,7 +28,7 @@ char* TextArena::allocate_slow(std::size_t bytes) {
 
 std::string_view TextArena::keep(std::string_view text) {
   char* place = allocate(text.size());
-  std::copy(text.begin(), text.end(), place);
+  base::put(place, text);
   return {place, text.size()};
 }
 
@@ -36,7 +37,7 @@ std::string_view TextArena::concat(std::initializer_list<std::string_view> piece
   for (const std::string_view piece : pieces) size += piece.size();
   char* place = allocate(size);
   char* at = place;
-  for (const std::string_view piece : pieces) at = std::copy(piece.begin(), piece.end(), at);
+  for (const std::string_view piece : pieces) at = base::put(at, piece);
   return {place, size};
 }
 
@@ -99,12 +100,9 @@ void Exchange::set_request_field(http::Name id_of_name, std::string_view name, s
 }
 
 void Exchange::set_identity_field(std::string_view name, std::string_view value) {
-  std::erase_if(identity_fields_, [&](const http::Field& field) { return base::iequals(field.name, name); });
-  identity_fields_.push_back({name, value, http::Name::other, false});
-}
-
-void Exchange::add_answer_field(std::string_view name, std::string_view value, http::Name id_of_name) {
-  answer_fields_.push_back({name, value, id_of_name, false});
+  if (!identity_fields_.empty())
+    identity_fields_.remove_if([&](const http::Field& field) { return base::iequals(field.name, name); });
+  identity_fields_.add({name, value, http::Name::other, false});
 }
 
 void Exchange::refuse(std::string_view stage, Problem problem, std::string_view detail, int status) {

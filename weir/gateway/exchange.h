@@ -130,7 +130,7 @@ struct Trace {
 
 class Exchange {
  public:
-  explicit Exchange(Worker& owner) : worker(owner) { identity_fields_.reserve(16); }
+  explicit Exchange(Worker& owner) : worker(owner) {}
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
   ~Exchange() { end(); }
@@ -188,11 +188,13 @@ class Exchange {
   // take them from identity_fields(), and an upstream that is `external` gets none. Both texts must outlive
   // the exchange.
   void set_identity_field(std::string_view name, std::string_view value);
-  const std::vector<http::Field>& identity_fields() const noexcept { return identity_fields_; }
+  const http::Fields& identity_fields() const noexcept { return identity_fields_; }
   // Fields that weir puts on the answer, whoever gives it; they replace the upstream's of the same name.
   void add_answer_field(std::string_view name, std::string_view value,
-                        http::Name id_of_name = http::Name::other);
-  const std::vector<http::Field>& answer_fields() const noexcept { return answer_fields_; }
+                        http::Name id_of_name = http::Name::other) {
+    answer_fields_.add({name, value, id_of_name, false});
+  }
+  const http::Fields& answer_fields() const noexcept { return answer_fields_; }
 
   // --- experiments ---
   // What the experiment stage decided; null on routes without one. Good until the exchange ends.
@@ -266,8 +268,8 @@ class Exchange {
   std::array<SlotStorage, kSlots> slots_;
   std::array<void (*)(void*) noexcept, kSlots> destroy_{};
   std::uint32_t slots_used_ = 0;  // a bit each: most exchanges use one or none
-  std::vector<http::Field> identity_fields_;
-  std::vector<http::Field> answer_fields_;
+  http::Fields identity_fields_;
+  http::Fields answer_fields_;
   std::string_view client_text_;
   bool released_ = false;
 };

@@ -52,15 +52,21 @@ class Stage {
   // upstream that tell weir something.
   virtual void answered(Exchange&, const AnswerHead&) noexcept {}
   virtual void settle(Exchange&) noexcept {}
-  // Null for all but those few that must wait for a socket.
-  virtual class AsyncStage* as_async() noexcept { return nullptr; }
+  // Null for all but those few that must wait for a socket. Asked for every request and stage: no virtual call.
+  class AsyncStage* as_async() const noexcept { return async_; }
+
+ private:
+  friend class AsyncStage;
+  class AsyncStage* async_ = nullptr;
 };
 
 // A stage that may have to wait: for a body, a remote limiter, a key. Costs a coroutine frame, so it says first
 // whether this request needs it.
 class AsyncStage : public Stage {
  public:
-  AsyncStage* as_async() noexcept final { return this; }
+  AsyncStage() noexcept { async_ = this; }
+  AsyncStage(const AsyncStage&) = delete;
+  AsyncStage& operator=(const AsyncStage&) = delete;
   // Without waiting, if that is possible; else nothing is changed and admit_async() follows.
   virtual bool needs_waiting(const Exchange& exchange) const noexcept = 0;
   virtual async::Task<Verdict> admit_async(Exchange& exchange) = 0;

@@ -17,11 +17,6 @@ std::string_view upstream_path(Exchange& exchange) {
   return exchange.path;
 }
 
-bool is_rendered(http::Name name) noexcept {
-  return name == http::Name::host || name == http::Name::content_length ||
-         name == http::Name::transfer_encoding || name == http::Name::expect;
-}
-
 bool is_edited(const config::HeaderEdit& edit, std::string_view name) noexcept {
   return std::any_of(edit.remove.begin(), edit.remove.end(),
                      [&](const auto& n) { return base::iequals(n, name); }) ||

@@ -17,7 +17,11 @@ namespace weir::gateway {
 std::string_view upstream_path(Exchange& exchange);
 
 // Fields of the request that whoever renders it writes by himself.
-bool is_rendered(http::Name name) noexcept;
+constexpr bool is_rendered(http::Name name) noexcept {
+  constexpr http::NameSet kRendered{http::Name::host, http::Name::content_length,
+                                    http::Name::transfer_encoding, http::Name::expect};
+  return kRendered.contains(name);
+}
 // The route removes or replaces this field.
 bool is_edited(const config::HeaderEdit& edit, std::string_view name) noexcept;
 

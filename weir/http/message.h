@@ -8,10 +8,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 namespace weir::http {
 
@@ -27,7 +29,7 @@ constexpr bool is_idempotent(Method method) noexcept {
          method != Method::other;
 }
 
-// Field names that weir treats by meaning. Everything else is `other`. Fewer than 64, for Fields::seen_.
+// Field names that weir treats by meaning. Everything else is `other`. Fewer than 64, for NameSet.
 // clang-format off
 enum class Name : std::uint8_t {
   other,
@@ -39,6 +41,23 @@ enum class Name : std::uint8_t {
   x_forwarded_port, x_forwarded_prefix, x_real_ip, x_request_id,
 };
 // clang-format on
+
+// A set of names; made by the compiler where it is constant, so that asking is one instruction or two.
+class NameSet {
+ public:
+  constexpr NameSet() = default;
+  constexpr NameSet(std::initializer_list<Name> names) {
+    for (const Name name : names) add(name);
+  }
+  constexpr void add(Name name) noexcept { bits_ |= std::uint64_t{1} << static_cast<unsigned>(name); }
+  constexpr bool contains(Name name) const noexcept {
+    return (bits_ >> static_cast<unsigned>(name) & 1) != 0;
+  }
+  constexpr bool shares_with(NameSet other) const noexcept { return (bits_ & other.bits_) != 0; }
+
+ private:
+  std::uint64_t bits_ = 0;
+};
 
 // Any case. `other` when it is none of the above.
 Name parse_name(std::string_view text) noexcept;
@@ -59,20 +78,36 @@ struct Field {
 // The header section, in order of arrival. Lookups by Name are O(1) when absent, else O(fields).
 class Fields {
  public:
-  void clear() noexcept { fields_.clear(), seen_ = 0; }
-  void add(Field field) {
-    seen_ |= bit(field.id);
-    fields_.push_back(field);
+  Fields() = default;
+  Fields(const Fields& other) : seen_(other.seen_) {
+    for (const Field& field : other) add(field);
   }
-  std::size_t size() const noexcept { return fields_.size(); }
-  bool empty() const noexcept { return fields_.empty(); }
-  auto begin() const noexcept { return fields_.begin(); }
-  auto end() const noexcept { return fields_.end(); }
-  auto begin() noexcept { return fields_.begin(); }
-  auto end() noexcept { return fields_.end(); }
+  Fields(Fields&& other) noexcept { swap(other); }
+  Fields& operator=(Fields other) noexcept { return swap(other), *this; }
+  void swap(Fields& other) noexcept {
+    fields_.swap(other.fields_);
+    std::swap(size_, other.size_);
+    std::swap(capacity_, other.capacity_);
+    std::swap(seen_, other.seen_);
+  }
+
+  void clear() noexcept { size_ = 0, seen_ = {}; }
+  void add(Field field) {
+    if (size_ == capacity_) [[unlikely]]
+      grow();
+    fields_[size_++] = field;
+    seen_.add(field.id);
+  }
+  std::size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
+  const Field* begin() const noexcept { return fields_.get(); }
+  const Field* end() const noexcept { return fields_.get() + size_; }
+  Field* begin() noexcept { return fields_.get(); }
+  Field* end() noexcept { return fields_.get() + size_; }
   const Field& operator[](std::size_t i) const noexcept { return fields_[i]; }
 
-  bool has(Name name) const noexcept { return (seen_ & bit(name)) != 0; }
+  bool has(Name name) const noexcept { return seen_.contains(name); }
+  bool has_any(NameSet names) const noexcept { return seen_.shares_with(names); }
   // The first of that name, or null.
   const Field* find(Name name) const noexcept;
   // The first of that name in any case, known or unknown.
@@ -86,18 +121,27 @@ class Fields {
   // Removes every field for which `drop(field)` holds, keeping the order of the rest.
   template <class Drop>
   void remove_if(Drop&& drop) {
-    std::erase_if(fields_, drop);
-    seen_ = 0;
-    for (const Field& field : fields_) seen_ |= bit(field.id);
+    Field* to = begin();
+    NameSet seen;
+    for (Field* field = begin(); field != end(); ++field) {
+      if (drop(std::as_const(*field))) continue;
+      if (to != field) *to = *field;
+      seen.add(field->id);
+      ++to;
+    }
+    size_ = static_cast<std::size_t>(to - begin());
+    seen_ = seen;
   }
 
  private:
-  static constexpr std::uint64_t bit(Name name) noexcept {
-    return std::uint64_t{1} << static_cast<unsigned>(name);
-  }
+  void grow();
 
-  std::vector<Field> fields_;
-  std::uint64_t seen_ = 0;
+  // An array that is only ever added to at its end: the compiler puts add() where it is called, which a vector's
+  // push_back is too large for, and a request adds some twenty fields.
+  std::unique_ptr<Field[]> fields_;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = 0;
+  NameSet seen_;
 };
 
 enum class BodyKind : std::uint8_t {

@@ -34,40 +34,8 @@ bool is_token(std::string_view text) noexcept {
   return !text.empty() && internal::skip(text.data(), end, internal::kTokenChar) == end;
 }
 
-namespace {
-
-// A text of N to 2 N bytes, as its first and its last N.
-template <std::size_t N>
-void copy_ends(char* to, std::string_view text) noexcept {
-  std::array<char, N> head;
-  std::array<char, N> tail;
-  std::memcpy(head.data(), text.data(), N);
-  std::memcpy(tail.data(), text.data() + text.size() - N, N);
-  std::memcpy(to, head.data(), N);
-  std::memcpy(to + text.size() - N, tail.data(), N);
-}
-
-// Copies and says where the copy ends. Most texts of a head are short: two overlapping words instead of a call.
-[[gnu::always_inline]] inline char* put(char* to, std::string_view text) noexcept {
-  const std::size_t n = text.size();
-  if (n > 32) {
-    std::memcpy(to, text.data(), n);
-  } else if (n >= 16) {
-    copy_ends<16>(to, text);
-  } else if (n >= 8) {
-    copy_ends<8>(to, text);
-  } else if (n >= 4) {
-    copy_ends<4>(to, text);
-  } else if (n > 0) {
-    to[0] = text[0], to[n / 2] = text[n / 2], to[n - 1] = text[n - 1];
-  }
-  return to + n;
-}
-
-}  // namespace
-
 void HeadBuffer::append(std::string_view text) {
-  if (!text.empty()) put(extend(text.size()), text);
+  if (!text.empty()) base::put(extend(text.size()), text);
 }
 
 void HeadBuffer::erase_front(std::size_t bytes) noexcept {
@@ -91,35 +59,31 @@ void append_request_line(HeadBuffer& out, std::string_view method, std::string_v
   constexpr std::string_view kVersion = " HTTP/1.1\r\n";
   char* at =
       out.extend(method.size() + 1 + path.size() + (has_query ? 1 + query.size() : 0) + kVersion.size());
-  at = put(at, method);
+  at = base::put(at, method);
   *at++ = ' ';
-  at = put(at, path);
+  at = base::put(at, path);
   if (has_query) {
     *at++ = '?';
-    at = put(at, query);
+    at = base::put(at, query);
   }
-  put(at, kVersion);
+  base::put(at, kVersion);
 }
 
 void append_status_line(HeadBuffer& out, int status, std::string_view reason) {
   WEIR_DCHECK(status >= 100 && status <= 999 && is_field_value(reason));
   constexpr std::string_view kVersion = "HTTP/1.1 ";
   if (reason.empty()) reason = reason_phrase(status);
-  char* at = put(out.extend(kVersion.size() + 4 + reason.size() + 2), kVersion);
+  char* at = base::put(out.extend(kVersion.size() + 4 + reason.size() + 2), kVersion);
   *at++ = static_cast<char>('0' + status / 100 % 10);
   *at++ = static_cast<char>('0' + status / 10 % 10);
   *at++ = static_cast<char>('0' + status % 10);
   *at++ = ' ';
-  at = put(at, reason);
+  at = base::put(at, reason);
   at[0] = '\r', at[1] = '\n';
 }
 
 void append_field(HeadBuffer& out, std::string_view name, std::string_view value) {
-  WEIR_DCHECK(is_token(name) && is_field_value(value));
-  char* at = put(out.extend(name.size() + value.size() + 4), name);
-  at[0] = ':', at[1] = ' ';
-  at = put(at + 2, value);
-  at[0] = '\r', at[1] = '\n';
+  out.add_field(name, value);
 }
 
 void append_field(HeadBuffer& out, std::string_view name, std::uint64_t value) {

@@ -22,9 +22,17 @@
 
 #include <sys/uio.h>
 
+#include "weir/base/check.h"
+#include "weir/base/put.h"
 #include "weir/http/message.h"
 
 namespace weir::http {
+
+// A field value that may be written: visible ASCII, spaces, tabs, obs-text; no control characters (RFC 9110
+// 5.5).
+bool is_field_value(std::string_view text) noexcept;
+// RFC 9110 5.6.2.
+bool is_token(std::string_view text) noexcept;
 
 // Bytes of a head. A string that grows without writing zeros first, and whose users say how much they are going to
 // write before they write it: a field costs one comparison and two copies (BM_WriteHead). Moved-from is empty.
@@ -44,6 +52,14 @@ class HeadBuffer {
     return place;
   }
   void append(std::string_view text);
+  // "name: value\r\n", as append_field() below, where it is called: for the loops that write most of a head.
+  [[gnu::always_inline]] void add_field(std::string_view name, std::string_view value) {
+    WEIR_DCHECK(is_token(name) && is_field_value(value));
+    char* at = base::put(extend(name.size() + value.size() + 4), name);
+    at[0] = ':', at[1] = ' ';
+    at = base::put(at + 2, value);
+    at[0] = '\r', at[1] = '\n';
+  }
   // Drops bytes that have been dealt with; the rest moves down.
   void erase_front(std::size_t bytes) noexcept;
 
@@ -81,12 +97,6 @@ void append_field(HeadBuffer& out, std::string_view name, std::uint64_t value);
 // Content-Length or Transfer-Encoding; nothing for none and until_close.
 void append_framing(HeadBuffer& out, BodyKind kind, std::uint64_t content_length);
 void end_head(HeadBuffer& out);
-
-// A field value that may be written: visible ASCII, spaces, tabs, obs-text; no control characters (RFC 9110
-// 5.5).
-bool is_field_value(std::string_view text) noexcept;
-// RFC 9110 5.6.2.
-bool is_token(std::string_view text) noexcept;
 
 // Puts framing around a body that goes out piece by piece.
 //

@@ -31,9 +31,7 @@ constexpr std::size_t kBehindHead = 16 * 1024;
 // Requests that may be answered before others get a turn, from one connection that sends without pause.
 constexpr int kRequestsATurn = 32;
 
-bool is_framing(http::Name name) {
-  return name == http::Name::content_length || name == http::Name::transfer_encoding;
-}
+constexpr http::NameSet kFraming{http::Name::content_length, http::Name::transfer_encoding};
 
 http::ParserLimits parser_limits(const config::Limits& limits) {
   http::ParserLimits bounds;
@@ -364,7 +362,7 @@ void Http1Connection::start_answer(const gateway::AnswerHead& head) {
   active_->interim.clear();
   http::append_status_line(out, head.status, head.reason);
   for (const http::Field& field : head.fields)
-    if (!field.hop_by_hop && !is_framing(field.id)) http::append_field(out, field.name, field.value);
+    if (!field.hop_by_hop && !kFraming.contains(field.id)) out.add_field(field.name, field.value);
   if (!keep_alive_)
     http::append_field(out, "Connection", "close");
   else if (request.version_minor == 0)

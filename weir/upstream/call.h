@@ -82,7 +82,7 @@ class Call {
   bool head_ready() const noexcept { return head_ready_; }
   const http::ResponseHead& head() const noexcept { return head_; }
   // Takes the head's fields without copying them. Their views end with head_copied().
-  void swap_fields(http::Fields& fields) noexcept { std::swap(fields, head_.fields); }
+  void swap_fields(http::Fields& fields) noexcept { head_.fields.swap(fields); }
   BodyWindow& body() noexcept { return body_; }
   // The answer has been received to its end (payload may still wait in body()).
   bool complete() const noexcept { return head_ready_ && body_.done(); }

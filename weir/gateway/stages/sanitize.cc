@@ -37,20 +37,16 @@ bool is_foreign_spelling(const http::Field& field) {
                      [&](std::string_view owned) { return folds_to(field.name, owned); });
 }
 
-bool is_forwarding(http::Name name) {
-  switch (name) {
-    case http::Name::forwarded:
-    case http::Name::x_forwarded_for:
-    case http::Name::x_forwarded_host:
-    case http::Name::x_forwarded_proto:
-    case http::Name::x_forwarded_port:
-    case http::Name::x_forwarded_prefix:
-    case http::Name::x_real_ip:
-      return true;
-    default:
-      return false;
-  }
-}
+constexpr http::NameSet kForwarding{http::Name::forwarded,        http::Name::x_forwarded_for,
+                                    http::Name::x_forwarded_host, http::Name::x_forwarded_proto,
+                                    http::Name::x_forwarded_port, http::Name::x_forwarded_prefix,
+                                    http::Name::x_real_ip};
+// What SanitizeStage may have to drop: these, and any name that it has to read.
+constexpr http::NameSet kSuspects = [] {
+  http::NameSet names = kForwarding;
+  names.add(http::Name::other);
+  return names;
+}();
 
 // All values of one field, joined as a list: "a, b". RFC 9110 5.3.
 std::string_view joined(Exchange& exchange, http::Name name) {
@@ -71,8 +67,10 @@ std::string_view joined_with(Exchange& exchange, std::string_view before, std::s
 std::string_view forwarded_element(Exchange& exchange, std::string_view host, std::string_view proto) {
   const bool v4 = exchange.peer.is_v4();
   const bool named = !host.empty();
-  return exchange.arena.concat({v4 ? "for=" : "for=\"[", exchange.peer_text, v4 ? "" : "]\"",
-                                named ? ";host=\"" : "", host, named ? "\"" : "", ";proto=", proto});
+  using namespace std::string_view_literals;
+  return exchange.arena.concat({v4 ? "for="sv : "for=\"["sv, exchange.peer_text, v4 ? ""sv : "]\""sv,
+                                named ? ";host=\""sv : ""sv, host, named ? "\""sv : ""sv, ";proto="sv,
+                                proto});
 }
 
 // Cold: nobody sends such fields but who wants to know, or to pretend.
@@ -139,15 +137,16 @@ Verdict SanitizeStage::admit(Exchange& exchange) {
 
   if (keeps_override_)
     if (const http::Field* field = fields.find(kOverrideHeader)) exchange.override_text = field->value;
-  fields.remove_if([&](const http::Field& field) {
+  const auto is_dropped = [&](const http::Field& field) {
     if (is_foreign_spelling(field)) return true;
     if (field.id == http::Name::other && owned_.owns(field.name)) return drop_owned(exchange, field);
-    if (!is_forwarding(field.id)) return false;
+    if (!kForwarding.contains(field.id)) return false;
     const bool passes_through = field.id == http::Name::x_forwarded_port ||
                                 field.id == http::Name::x_forwarded_prefix ||
                                 field.id == http::Name::x_real_ip;
     return !(keep && passes_through);
-  });
+  };
+  if (fields.has_any(kSuspects)) fields.remove_if(is_dropped);
 
   const std::string_view proto = exchange.secure ? "https" : "http";
   const std::string_view host = exchange.request.authority;

@@ -207,7 +207,7 @@ void Relay::render_request(http::HeadBuffer& head) {
       break;
   }
   each_upstream_field(exchange_, plan_, [&](std::string_view name, std::string_view value, http::Name) {
-    http::append_field(head, name, value);
+    head.add_field(name, value);
   });
   http::append_field(head, "Via", request.version_minor == 0 ? "1.0 weir" : "1.1 weir");
 }
