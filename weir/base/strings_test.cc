@@ -1,3 +1,4 @@
+#include "weir/base/put.h"
 #include "weir/base/strings.h"
 
 #include <gtest/gtest.h>
@@ -178,6 +179,19 @@ TEST(Strings, JsonEscapesAlwaysParse) {
     }
     check(text);
   }
+}
+
+// put() copies exactly the text, whatever its length, touches no byte beside it, and says where it ended.
+TEST(Strings, PutCopiesEveryLength) {
+  std::string text;
+  for (std::size_t n = 0; n <= 200; ++n, text.push_back(static_cast<char>('a' + n % 26))) {
+    std::string room(n + 2, '#');
+    EXPECT_EQ(put(room.data() + 1, text), room.data() + 1 + n);
+    EXPECT_EQ(room, "#" + text + "#");
+  }
+  char untouched = '#';
+  EXPECT_EQ(put(&untouched, std::string_view()), &untouched);
+  EXPECT_EQ(untouched, '#');
 }
 
 }  // namespace

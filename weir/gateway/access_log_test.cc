@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -108,6 +110,18 @@ TEST(AccessLog, AnythingAClientSends) {
     ASSERT_EQ(members(line), kNames);
     ASSERT_LT(line.size(), 64U * 1024);
     desk.exchange.end();
+  }
+}
+
+// docs/reference.md explains every member of a line, in its order.
+TEST(AccessLog, ReferenceNamesEveryMember) {
+  std::ifstream file(WEIR_SOURCE_DIR "/docs/reference.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  std::size_t at = page.find("## The access log");
+  ASSERT_NE(at, std::string::npos);
+  for (const std::string& name : kNames) {
+    at = page.find("\n| `" + name + "` |", at);
+    ASSERT_NE(at, std::string::npos) << name;
   }
 }
 

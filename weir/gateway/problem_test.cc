@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <string>
 
@@ -131,6 +133,19 @@ TEST(Problem, ProxyStatus) {
   text.clear();
   append_proxy_status(text, Problem::upstream_malformed, "say \"x\\y\"\r\n\xff");
   EXPECT_EQ(text, R"(weir; error=http_protocol_error; details="say \"x\\y\"")");
+}
+
+// The table of refusals in docs/reference.md is this one.
+TEST(Problem, ReferenceShowsTheTable) {
+  std::string table = "| type | status | title | error in Proxy-Status |\n|---|---|---|---|\n";
+  for (std::size_t i = 1; i < kProblems; ++i) {
+    const ProblemInfo& info = describe(static_cast<Problem>(i));
+    table += "| `" + std::string(info.name) + "` | " + std::to_string(info.status) + " | " +
+             std::string(info.title) + " | `" + std::string(info.error) + "` |\n";
+  }
+  std::ifstream file(WEIR_SOURCE_DIR "/docs/reference.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_NE(page.find("<!-- problems -->\n" + table + "<!-- /problems -->"), std::string::npos) << table;
 }
 
 }  // namespace

@@ -165,6 +165,44 @@ TEST(Fields, RemovesInOrder) {
   EXPECT_FALSE(fields.has(Name::host));
 }
 
+// A set of names holds what was put in and nothing else; Fields knows its names as one.
+TEST(NameSet, HoldsWhatWasPutIn) {
+  constexpr NameSet kSet{Name::host, Name::x_request_id, Name::other};
+  static_assert(kSet.contains(Name::host) && kSet.contains(Name::x_request_id) && kSet.contains(Name::other));
+  static_assert(!kSet.contains(Name::accept) && !NameSet{}.contains(Name::other));
+  Fields fields;
+  EXPECT_FALSE(fields.has_any(kSet));
+  fields.add({"Accept", "*/*", Name::accept, false});
+  EXPECT_FALSE(fields.has_any(kSet));
+  fields.add({"X-Own", "1", Name::other, false});
+  EXPECT_TRUE(fields.has_any(kSet));
+  fields.remove_if([](const Field& field) { return field.id == Name::other; });
+  EXPECT_FALSE(fields.has_any(kSet));
+}
+
+// Fields grow, are copied, moved and swapped like any value: the copy is another list, the moved-from is empty.
+TEST(Fields, AreAValue) {
+  std::vector<std::string> names;
+  for (int i = 0; i < 100; ++i) names.push_back("x-" + std::to_string(i));
+  Fields fields;
+  for (const std::string& name : names) fields.add({name, "v", Name::other, false});
+  ASSERT_EQ(fields.size(), 100U);
+  for (std::size_t i = 0; i < 100; ++i) EXPECT_EQ(fields[i].name, names[i]);
+  Fields copy = fields;
+  copy.remove_if([](const Field& field) { return field.name != "x-7"; });
+  EXPECT_EQ(copy.size(), 1U);
+  EXPECT_EQ(fields.size(), 100U);
+  const Fields moved = std::move(fields);
+  EXPECT_EQ(moved.size(), 100U);
+  EXPECT_TRUE(fields.empty());  // NOLINT(bugprone-use-after-move)
+  fields.add({"Host", "a", Name::host, false});
+  EXPECT_TRUE(fields.has(Name::host));
+  EXPECT_FALSE(fields.has(Name::other));
+  copy.swap(fields);
+  EXPECT_EQ(copy.value(Name::host), "a");
+  EXPECT_EQ(fields.size(), 1U);
+}
+
 TEST(ReasonPhrase, IsTheRegisteredOne) {
   EXPECT_EQ(reason_phrase(200), "OK");
   EXPECT_EQ(reason_phrase(413), "Content Too Large");
