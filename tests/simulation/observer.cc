@@ -12,7 +12,10 @@ class Observer::Before final : public gateway::Stage {
   std::string_view name() const noexcept override { return "sim_before"; }
   gateway::Verdict admit(gateway::Exchange& exchange) override {
     Ask* ask = observer_.ask_of(exchange);
-    if (ask == nullptr) return gateway::Verdict::proceed;
+    if (ask == nullptr) {
+      ++observer_.malformed_;
+      return gateway::Verdict::proceed;
+    }
     observer_.world_.trace("weir takes in " + std::to_string(ask->number));
     if (++ask->entered != 1) observer_.fail(*ask, "became two exchanges");
     observer_.may_pass_[ask->number] = observer_.charge(exchange);

@@ -38,6 +38,8 @@ class Observer {
   std::uint32_t most_places(const std::string& shedder) const;
   // Everything has been given back.
   void check_empty();
+  // Requests with a fault in the body, which had been routed before it was seen: they carry no id of ours.
+  std::uint64_t malformed() const noexcept { return malformed_; }
   std::uint64_t limited() const noexcept { return limited_; }
   std::uint64_t shed() const noexcept { return shed_; }
   std::uint64_t broken() const noexcept { return broken_; }
@@ -74,6 +76,7 @@ class Observer {
   std::map<std::string, ShedTwin> shedders_;
   std::map<std::string, BreakerTwin> breakers_;
   std::map<int, bool> may_pass_;  // by request: what the deques say
+  std::uint64_t malformed_ = 0;
   std::uint64_t limited_ = 0;
   std::uint64_t shed_ = 0;
   std::uint64_t broken_ = 0;

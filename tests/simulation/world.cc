@@ -358,7 +358,8 @@ void World::check_metrics() {
   expect(refused("breaker"), observer_.broken(), "refused by the breaker");
   const auto entered = static_cast<std::uint64_t>(
       std::count_if(asks_.begin(), asks_.end(), [](const Ask& ask) { return ask.entered > 0; }));
-  expect(sum_of(text, "weir_decisions_total", "stage=\"trace\",verdict=\"pass\""), entered, "routed");
+  expect(sum_of(text, "weir_decisions_total", "stage=\"trace\",verdict=\"pass\""),
+         entered + observer_.malformed(), "routed");
 }
 
 // One line for each exchange, which says what its client saw.
