@@ -228,6 +228,33 @@ TEST(Experiment, AVariantChoosesTheUpstream) {
   EXPECT_EQ(shop.a.last("/x").field("X-Old"), "y");
 }
 
+// A section that is everybody's is still each variant's own: the kept answer of one is never shown to who has another.
+TEST(Experiment, AKeptSectionIsOfOneVariant) {
+  Origin origin;
+  origin.on("/section", [](Call& call) {
+    const std::string told = call.request().field("X-Experiments");
+    call.reply(200, told.find("treatment") == std::string::npos ? "\"control\"" : "\"treatment\"",
+               {{"Content-Type", "application/json"}});
+  });
+  const File file("experiments:\n  - {key: checkout_button, unit: user_id, hash: fnv1a, " +
+                  std::string(kHalves) + "}\n");
+  Gateway gateway(with(R"(
+    experiments: {file: $FILE, attributes: {user_id: "header:X-User"}}
+    upstreams: {a: {endpoints: [$A]}}
+    routes:
+      - path: /page
+        experiments: [checkout_button]
+        bff: {sections: {one: {upstream: a, path: /section, cache: {ttl: 1h, scope: public}}}}
+  )",
+                       {{"FILE", file.path}, {"A", origin.url()}}));
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(gateway.get("/page", {{"X-User", "user_1"}}).body, R"({"one":"treatment"})") << round;
+    EXPECT_EQ(gateway.get("/page", {{"X-User", "user_2"}}).body, R"({"one":"control"})") << round;
+    EXPECT_EQ(gateway.get("/page", {{"X-User", "user_1"}}).body, R"({"one":"treatment"})") << round;
+  }
+  EXPECT_EQ(origin.count("/section"), 2U) << "one call for each variant";
+}
+
 // Copies that a client sends reach nobody, in any spelling; an external service is told nothing.
 TEST(Experiment, ClientsCannotSpeakForWeir) {
   Shop shop;

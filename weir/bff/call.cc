@@ -30,7 +30,7 @@ void make_key(const Job& job) {
   key.clear();
   append_piece(key, job.spec.upstream);
   append_piece(key, job.scratch.target);
-  append_piece(key, job.host);
+  append_piece(key, job.scope);
   if (!job.spec.shared) append_piece(key, job.subject);
 }
 

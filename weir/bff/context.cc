@@ -45,7 +45,7 @@ async::Task<void> Context::run(Call::Made& made) {
   if (!made.callable) {
     section.failure = SectionFailure::unsafe;
   } else {
-    const internal::Job job{made.spec, made.scratch, inputs_.subject(), inputs_.host(),
+    const internal::Job job{made.spec, made.scratch, inputs_.subject(), inputs_.scope(),
                             deadline_, 256,          made.spec.need};
     co_await internal::perform(desk_, job, section);
   }

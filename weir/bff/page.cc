@@ -99,7 +99,7 @@ class Run final : private async::Timer, private async::Ready {
 
   internal::Job job(std::size_t i, Page::Scratch& scratch) {
     const Plan::Node& node = plan_.nodes()[i];
-    return {node.spec,     scratch, inputs_.subject(), inputs_.host(), deadline_, plan_.spec().depth_max,
+    return {node.spec,     scratch, inputs_.subject(), inputs_.scope(), deadline_, plan_.spec().depth_max,
             node.spec.need};
   }
 

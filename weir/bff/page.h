@@ -40,8 +40,9 @@ class Inputs {
   virtual std::optional<std::string_view> get(Source source, std::string_view name) const = 0;
   // All that makes answers differ between callers: answers are shared between callers of one subject only.
   virtual std::string_view subject() const = 0;
-  // What answers depend on even where they are everybody's, as the host that was asked for.
-  virtual std::string_view host() const { return {}; }
+  // What answers depend on even where they are everybody's: the host that was asked for, variants and flags. A part of
+  // every key.
+  virtual std::string_view scope() const { return {}; }
 
  protected:
   ~Inputs() = default;

@@ -25,6 +25,12 @@ bool tells_the_way(http::Name name) {
   }
 }
 
+// What a service answers may depend on it also where it is everybody's: who has another variant asks another question.
+bool says_variant(const http::Field& field) {
+  return field.id == http::Name::other &&
+         (base::iequals(field.name, "X-Experiments") || base::iequals(field.name, "X-Flags"));
+}
+
 bool carries_the_trace(const http::Field& field) {
   return field.id == http::Name::tracestate || base::iequals(field.name, "baggage");
 }
@@ -137,7 +143,9 @@ async::Task<http::FetchFailure> PageFetcher::fetch(const http::FetchRequest& req
   }
   fields.add(request.fields);
   fields.add(route_.all());
-  if (callers != 0) (everybodys ? own : fields).add(caller_.all());
+  if (callers != 0)
+    for (const http::Field& field : caller_.all())
+      (everybodys && !says_variant(field) ? own : fields).add(field);
 
   http::FetchRequest call = request;
   call.host = plan->host == config::Upstream::Host::name       ? std::string_view(plan->host_name)
@@ -152,17 +160,17 @@ async::Task<http::FetchFailure> PageFetcher::fetch(const http::FetchRequest& req
   spans.end(failure);
   if (!response.joined && response.attempts > 0) {
     const auto& endpoints = plan->options.endpoints;
-    const auto asked = std::find_if(endpoints.begin(), endpoints.end(), [&](const upstream::EndpointOptions& one) {
-      return one.url == response.endpoint;
-    });
+    const auto asked =
+        std::find_if(endpoints.begin(), endpoints.end(),
+                     [&](const upstream::EndpointOptions& one) { return one.url == response.endpoint; });
     note_fetch(exchange_, plan->index, static_cast<std::uint32_t>(asked - endpoints.begin()), failure,
                response.status, begin);
   }
   co_return failure;
 }
 
-void note_fetch(Exchange& exchange, std::uint32_t upstream, std::uint32_t endpoint, http::FetchFailure failure,
-                int status, TimePoint begin) noexcept {
+void note_fetch(Exchange& exchange, std::uint32_t upstream, std::uint32_t endpoint,
+                http::FetchFailure failure, int status, TimePoint begin) noexcept {
   Attempt attempt;
   attempt.upstream = upstream;
   attempt.endpoint = endpoint;

@@ -4,7 +4,7 @@
 // Every call carries the request's id, its trace and what is left of its time; upstreams that are not external also get
 // the caller's identity (Exchange::identity_fields) and where the request came from. What makes calls different is all
 // that is said to the service but id, trace and patience; of a section that is everybody's (`shared: true`) also but who
-// asks and from where. Lives as long as the page.
+// asks and from where, but not his variants and flags. Lives as long as the page.
 #ifndef WEIR_GATEWAY_PAGE_FETCHER_H_
 #define WEIR_GATEWAY_PAGE_FETCHER_H_
 

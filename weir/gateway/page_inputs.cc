@@ -62,10 +62,12 @@ std::optional<std::string_view> PageInputs::get(bff::Source source, std::string_
   return std::nullopt;
 }
 
-std::string_view PageInputs::host() const {
-  if (host_.empty())
-    host_ = exchange_.arena.concat({exchange_.secure ? "https://" : "http://", exchange_.request.authority});
-  return host_;
+std::string_view PageInputs::scope() const {
+  if (scope_.empty())
+    // No authority has a space in it, no dictionary a line's end: the pieces cannot be mistaken for each other.
+    scope_ = exchange_.arena.concat({exchange_.secure ? "https://" : "http://", exchange_.request.authority,
+                                     " ", identity("X-Experiments"), "\n", identity("X-Flags")});
+  return scope_;
 }
 
 std::string_view PageInputs::subject() const {
@@ -75,7 +77,7 @@ std::string_view PageInputs::subject() const {
   };
   std::string& text = exchange_.worker.scratch;
   text.clear();
-  append(text, "host", host());
+  append(text, "scope", scope());
   for (const http::Field& field : exchange_.identity_fields()) append(text, field.name, field.value);
   subject_ = exchange_.arena.keep(text);
   return subject_;

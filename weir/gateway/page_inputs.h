@@ -21,10 +21,10 @@ class PageInputs final : public bff::Inputs {
   explicit PageInputs(Exchange& exchange) noexcept : exchange_(exchange) {}
 
   std::optional<std::string_view> get(bff::Source source, std::string_view name) const override;
-  // All identity fields, names and lengths included, and host(); never "".
+  // All identity fields, names and lengths included, and the origin; never "".
   std::string_view subject() const override;
-  // The scheme and host that the client asked for, which services are told too.
-  std::string_view host() const override;
+  // The scheme and host that the client asked for, and the variants and flags it has: services are told both.
+  std::string_view scope() const override;
 
  private:
   std::optional<std::string_view> path_parameter(std::string_view name) const;
@@ -36,7 +36,7 @@ class PageInputs final : public bff::Inputs {
 
   Exchange& exchange_;
   mutable std::string_view subject_;
-  mutable std::string_view host_;
+  mutable std::string_view scope_;
 };
 
 }  // namespace weir::gateway

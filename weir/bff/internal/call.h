@@ -10,7 +10,7 @@ struct Job {
   const SectionSpec& spec;
   Page::Scratch& scratch;  // target and body are filled in
   std::string_view subject;
-  std::string_view host;
+  std::string_view scope;
   Deadline deadline;  // the page's
   std::uint32_t depth_max;
   Need need;
