@@ -63,6 +63,7 @@ ask "${bob[@]}" "$gate/recs/1?fresh=60"
 check 'another proxy state has an answer of its own' has '^cache-status: weir; fwd=uri-miss; stored'
 
 stop 'The chain in front of all this: limits by address and by user, one shedder, a breaker for each service'
+ask "${ada[@]}" "$gate/orders/2"
 check 'both limits are told' has '^ratelimit: "per_user";r=[0-9]+;t=[0-9]+'
 codes=$(for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21; do
   curl -s -o /dev/null -w '%{http_code}\n' --interface 127.0.0.6 "${bob[@]}" "$gate/orders/$i"
