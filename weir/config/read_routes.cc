@@ -118,11 +118,11 @@ class RouteReader {
         (map.find("bff") != nullptr || map.find("respond") != nullptr))
       context_.report.error(idempotency->key_at,
                             "`idempotency` needs an `upstream`: nothing else is carried out");
-    if (map.find("upstream") == nullptr) route.idempotency = {};
     if (keyed && route.auth.require == Require::off && !route.idempotency.anonymous)
       context_.report.error(idempotency->key_at,
                             "idempotency keys belong to somebody, and this route does not ask who it is",
                             "add `auth: required`, or `idempotency: {anonymous: true}`");
+    if (map.find("upstream") == nullptr) route.idempotency = {};
   }
 
   void read_match(const Value& map, Route& route) {
