@@ -28,39 +28,22 @@ while (($#)); do
     *) usage ;;
   esac
 done
-for program in bench_load bench_tokens weir; do
-  [[ -x $bin/$program ]] || { echo "no $bin/$program: build it first (./dev build)" >&2; exit 2; }
-done
+# shellcheck source=bench/lib.sh
+source "$root/bench/lib.sh"
+need bench_load bench_tokens weir
 
 # The parts by themselves: a cached token with both headers, the signature step beside OpenSSL's own, durable keys.
 [[ $parts == no ]] || for each in passport_bench:'BM_CachedToken|BM_ColdToken|BM_Signature' store_bench:BM_DurableKeys; do
   [[ -x $bin/${each%%:*} ]] && "$bin/${each%%:*}" --benchmark_filter="${each#*:}" --benchmark_min_time=0.2
 done
 
-work=$(mktemp -d)
-pids=()
-finish() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-field() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p"; }
 start() {  # NAME PORT COMMAND...
   local name=$1 port=$2; shift 2
   (cd "$work" && exec taskset -c 0 "$@") >"$work/$name.out" 2>&1 &
   local pid=$!
   pids+=("$pid")
-  for ((i = 0; i < 500; i++)); do
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then printf -v "pid_$name" '%s' "$pid"; return; fi
-    kill -0 "$pid" 2>/dev/null || break
-    sleep 0.02
-  done
-  echo "$name did not start:" >&2
-  cat "$work/$name.out" >&2
-  exit 2
+  await "$name" "$pid" "$port" "$work/$name.out"
+  printf -v "pid_$name" '%s' "$pid"
 }
 
 mapfile -t ports < <("$bin/bench_load" --free-ports 5)

@@ -27,24 +27,13 @@ while (($#)); do
     *) usage ;;
   esac
 done
-for program in bench_load bench_page_latency weir; do
-  [[ -x $bin/$program ]] || { echo "no $bin/$program: build it first (./dev build)" >&2; exit 2; }
-done
-
-work=$(mktemp -d)
-pids=()
-finish() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+# shellcheck source=bench/lib.sh
+source "$root/bench/lib.sh"
+need bench_load bench_page_latency weir
 
 mapfile -t ports < <("$bin/bench_load" --free-ports 12)
 origin_port=${ports[0]} services_port=${ports[1]} nginx_port=${ports[2]} collector_port=${ports[3]}
 status=0
-field() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p"; }
 median() { sort -g | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
 wants() { [[ " $only " == *" $1 "* ]]; }
 judge() {  # WHAT VALUE BAR UNIT
@@ -60,14 +49,7 @@ start() {  # NAME CORE PORT COMMAND...
   (cd "$work/$name" && exec taskset -c "$core" "$@") >"$work/$name.out" 2>&1 &
   started=$!
   pids+=("$started")
-  for ((i = 0; i < 500; i++)); do
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
-    kill -0 "$started" 2>/dev/null || break
-    sleep 0.02
-  done
-  echo "$name did not start:" >&2
-  cat "$work/$name.out" >&2
-  exit 2
+  await "$name" "$started" "$port" "$work/$name.out"
 }
 weir() {  # NAME PORT ADMIN_PORT [TRACING]
   mkdir -p "$work/$1"

@@ -26,24 +26,14 @@ while (($#)); do
     *) usage ;;
   esac
 done
-for program in bench_origin bench_load weir; do
-  [[ -x $bin/$program ]] || { echo "no $bin/$program: build it first (./dev build)" >&2; exit 2; }
-done
+# shellcheck source=bench/lib.sh
+source "$root/bench/lib.sh"
+need bench_origin bench_load weir
 ulimit -n "$(ulimit -Hn)"
 if (($(ulimit -n) < 2 * connections)); then
   echo "the descriptor limit $(ulimit -n) does not allow $connections connections on both sides" >&2
   exit 2
 fi
-
-work=$(mktemp -d)
-pids=()
-finish() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
 
 mapfile -t ports < <("$bin/bench_load" --free-ports 3)
 sed -e "s/127\.0\.0\.1:18080/127.0.0.1:${ports[0]}/; s/127\.0\.0\.1:18081/127.0.0.1:${ports[1]}/" \
@@ -55,17 +45,9 @@ start() {  # NAME PORT COMMAND...: sets $started
   "$@" >/dev/null 2>"$work/$name.err" &
   started=$!
   pids+=("$started")
-  for ((i = 0; i < 500; i++)); do
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
-    kill -0 "$started" 2>/dev/null || break
-    sleep 0.02
-  done
-  echo "$name did not start:" >&2
-  cat "$work/$name.err" >&2
-  exit 2
+  await "$name" "$started" "$port" "$work/$name.err"
 }
 private_bytes() { awk '/^Private_Dirty:/ {print $2 * 1024}' "/proc/$1/smaps_rollup"; }
-field() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p"; }
 status=0
 
 start origin "${ports[0]}" "$bin/bench_origin" "127.0.0.1:${ports[0]}"

@@ -27,23 +27,13 @@ while (($#)); do
     *) usage ;;
   esac
 done
-for program in bench_load weir experiment_bench; do
-  [[ -x $bin/$program ]] || { echo "no $bin/$program: build it first (./dev build)" >&2; exit 2; }
-done
+# shellcheck source=bench/lib.sh
+source "$root/bench/lib.sh"
+need bench_load weir experiment_bench
 [[ $instructions == no ]] || command -v valgrind >/dev/null || { echo "no valgrind here" >&2; exit 2; }
 
 [[ $library == no ]] || "$bin/experiment_bench" --benchmark_min_time=0.3
 [[ $http == yes ]] || exit 0
-
-work=$(mktemp -d)
-pids=()
-finish() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
 
 mapfile -t ports < <("$bin/bench_load" --free-ports 8)
 origin=127.0.0.1:${ports[7]}
@@ -106,7 +96,6 @@ load() {  # NAME REQUESTS [ARGUMENTS...]
   esac
   taskset -c 1 "$bin/bench_load" "127.0.0.1:${port[$name]}" --connections 64 --awake --requests "$count" "${kind[@]}" "$@"
 }
-field() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p"; }
 spread() { sort -g | awk '{v[NR] = $1} END {m = NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2; printf "%.2f %.2f %.2f\n", m, v[1], v[NR]}'; }
 
 status=0

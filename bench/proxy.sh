@@ -30,23 +30,12 @@ while (($#)); do
     *) usage ;;
   esac
 done
-for program in bench_load bench_floor weir; do
-  [[ " $only " != *" weir "* && $program == weir ]] || [[ -x $bin/$program ]] ||
-    { echo "no $bin/$program: build it first (./dev build)" >&2; exit 2; }
-done
-
-work=$(mktemp -d)
-pids=()
-finish() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+# shellcheck source=bench/lib.sh
+source "$root/bench/lib.sh"
+need bench_load bench_floor
+[[ " $only " != *" weir "* ]] || need weir
 
 load() { taskset -c 1 "$bin/bench_load" "$@" --origin "127.0.0.1:$origin_port" --body "$body"; }
-field() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p"; }
 
 # Starts one proxy on core 0 and waits until its port answers.
 start() {  # NAME PORT COMMAND...
@@ -54,14 +43,8 @@ start() {  # NAME PORT COMMAND...
   (cd "$work" && exec taskset -c 0 "$@") >"$work/$name.out" 2>&1 &
   local pid=$!
   pids+=("$pid")
-  for ((i = 0; i < 500; i++)); do
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then printf -v "pid_$name" '%s' "$pid"; return; fi
-    kill -0 "$pid" 2>/dev/null || break
-    sleep 0.02
-  done
-  echo "$name did not start:" >&2
-  cat "$work/$name.out" >&2
-  exit 2
+  await "$name" "$pid" "$port" "$work/$name.out"
+  printf -v "pid_$name" '%s' "$pid"
 }
 
 mapfile -t ports < <("$bin/bench_load" --free-ports 6)
